@@ -409,7 +409,7 @@ class Listing:
     labels:dict # task -> int64 (n,)
     vocabs:dict # task -> class names
 
-# %% ../nbs/02_data.ipynb #9236905d
+# %% ../nbs/02_data.ipynb #3a1609c5
 def pick_rows(
     part:np.ndarray, # 'train', 'valid' or 'test' (n,)
     n_train:int|None=None, # Training and validation rows together, at most; all if `None`
@@ -422,7 +422,7 @@ def pick_rows(
     te = te[:n_test]
     if not len(va): return np.r_[tr[:n_train], te], make_splits(len(tr[:n_train]), len(te), valid_frac)
     if n_train is not None:
-        n_valid = max(1, round(n_train*valid_frac))
+        n_valid = min(max(1, round(n_train*valid_frac)), n_train-1)
         tr,va = tr[:n_train-n_valid],va[:n_valid]
     ends = np.cumsum([0, len(tr), len(va), len(te)]).tolist()
     return np.r_[tr,va,te], {k:slice(*ends[i:i+2]) for i,k in enumerate(('train','valid','test'))}
