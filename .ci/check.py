@@ -3,7 +3,7 @@
 
 Runs nbdev's own tools in place: after a failure, the files they changed are as they should be committed.
 """
-import json, subprocess, sys
+import json, shutil, subprocess, sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,12 +31,21 @@ def unchanged_by(command):
     return f"{command} changes {', '.join(changed)}" if changed else ''
 
 
-def notebooks_small():
+def notebooks_fit():
     "What is wrong with the notebooks as files"
     for path in tracked('nbs/*.ipynb'):
+        cells = json.loads(path.read_text())['cells']
         if path.stat().st_size > 1000 * notebook_kb: return f'{path.name} is larger than {notebook_kb} KB'
-        if any(o['output_type'] == 'error' for c in json.loads(path.read_text())['cells'] for o in c.get('outputs', [])):
-            return f'{path.name} holds an error as output'
+        if any(o['output_type'] == 'error' for c in cells for o in c.get('outputs', [])): return f'{path.name} holds an error as output'
+        title = next(c['source'] for c in cells if c['cell_type'] == 'markdown') # the docs show of this cell only title and subtitle
+        if any(line.strip() and line[0] not in '#>' for line in title): return f'{path.name}: prose in the cell of the title is lost in the docs'
+
+
+def docs_prepare():
+    "What stops nbdev from preparing the pages for Quarto; it runs their imports and exported cells alone"
+    shutil.rmtree(root/'_proc', ignore_errors=True)
+    done = run(sys.executable, '-W', 'ignore', '-c', 'from nbdev.serve import proc_nbs; proc_nbs(n_workers=0)')
+    return done.stderr[done.stderr.rfind('Exception: '):].strip().replace('\n', ' ') if done.returncode else ''
 
 
 def files_small():
@@ -51,8 +60,8 @@ def readme_in_step():
 
 
 checks = {'notebooks are clean': lambda: unchanged_by('nbdev_clean'), 'modules are in step with notebooks': lambda: unchanged_by('nbdev_export'),
-          'README is in step with nbs/index.ipynb': readme_in_step, 'notebooks are small and free of errors': notebooks_small,
-          'no large file is tracked': files_small}
+          'README is in step with nbs/index.ipynb': readme_in_step, 'notebooks are small, without errors': notebooks_fit,
+          'pages can be prepared for the docs': docs_prepare, 'no large file is tracked': files_small}
 
 if __name__ == '__main__':
     wrong = {name: check() for name, check in checks.items()}
