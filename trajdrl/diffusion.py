@@ -295,7 +295,7 @@ def ema_encoder(
     if learn.ema.average is None: raise ValueError('learn has not been trained; call train_diffusion first')
     return learn.ema.average.module.encoder.eval().requires_grad_(False)
 
-# %% ../nbs/05_diffusion.ipynb #578386eb
+# %% ../nbs/05_diffusion.ipynb #4948cbbf
 def tiny_learner(
     kind:str='drl', # drl, or vdrl
     out=None, # run folder
@@ -305,6 +305,7 @@ def tiny_learner(
 ) -> Learner:
     "A `diffusion_learner` of two very small networks, for examples and tests"
     torch.manual_seed(0)
-    encoder = Encoder(d, kind, depth=10, width=1, pool=2)
-    score = ScoreNet(d, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1.)
-    return diffusion_learner(to_dls(data or tiny_data(), bs=16), encoder, score, out, **{'lr': 2e-3, 'weighting': 'edm', **kwargs})
+    data = data or tiny_data()
+    encoder = Encoder(d, kind, data.channels, depth=10, width=1, pool=2, size=data.size)
+    score = ScoreNet(d, data.channels, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1.)
+    return diffusion_learner(to_dls(data, bs=16), encoder, score, out, **{'lr': 2e-3, 'weighting': 'edm', **kwargs})

@@ -81,7 +81,7 @@ def scale_shift(
     scale, shift = te.chunk(2, dim=1)
     return h * (1 + scale) + shift
 
-# %% ../nbs/03_encoder.ipynb #c4972028
+# %% ../nbs/03_encoder.ipynb #6f54397b
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', tags=['trajdrl', 'diffusion', 'representation-learning']):
     "Time-conditioned WideResNet E(x0, t) (appendix A); `kind` is drl (a code) or vdrl (its mean and log-variance)"
     def __init__(self,
@@ -96,10 +96,11 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', tags=['tr
         dropout:float=0., # inside the blocks
         sigma_min:float=0.01, # of the SDE, noise scale at t = 0
         sigma_max:float=50., # of the SDE, noise scale at t = 1
+        size:int=32, # image side it is trained at: kept on record, other sides are taken too
     ):
         super().__init__()
-        self._check(d, kind, depth, width, pool)
-        self.d, self.kind, self.channels, self.pool = d, kind, channels, pool
+        self._check(d, kind, depth, width, pool, size)
+        self.d, self.kind, self.channels, self.pool, self.size = d, kind, channels, pool, size
         widths, emb = [16, 16 * width, 32 * width, 64 * width], 64 * width
         self.temb = nn.Sequential(TimeEmbedding(VESDE(sigma_min, sigma_max), emb, emb, fourier_scale), nn.SiLU())
         self.stem = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
@@ -108,13 +109,14 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', tags=['tr
         features = widths[-1] * max(1, pool)**2
         self.head = nn.Linear(features, d * (2 if kind == 'vdrl' else 1)) if pool or kind == 'vdrl' else nn.Identity()
 
-# %% ../nbs/03_encoder.ipynb #be7ffae0
+# %% ../nbs/03_encoder.ipynb #13b7bcf3
 @patch
-def _check(self:Encoder, d, kind, depth, width, pool):
+def _check(self:Encoder, d, kind, depth, width, pool, size):
     "Refuses arguments that make no encoder"
     check_number('d', d, 1, whole=True), check_choice('kind', kind, ['drl', 'vdrl'])
     check_number('width', width, 1, whole=True), check_number('pool', pool, 0, whole=True)
     if check_number('depth', depth, 10, whole=True) % 6 != 4: raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
+    if check_number('size', size, 4, whole=True) % 4: raise ValueError(f'size={size} will not do; give a multiple of 4')
     if not pool and kind == 'drl' and d != 64 * width:
         raise ValueError(f'd={d} with pool=0: the pooled features are the code, so give d={64 * width}, or pool of at least 1')
 
