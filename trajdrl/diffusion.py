@@ -58,7 +58,7 @@ def code_penalty(
     mean, logvar = stats
     return 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(1)
 
-# %% ../nbs/05_diffusion.ipynb #b3d6929c
+# %% ../nbs/05_diffusion.ipynb #93add3fe
 class DiffusionModel(nn.Module):
     "Encoder and score network: from images, noisy images, times and code noise to score and code statistics"
     def __init__(self,
@@ -67,8 +67,10 @@ class DiffusionModel(nn.Module):
         bf16:bool=False, # run the networks under bfloat16 autocast
     ):
         super().__init__()
-        if encoder.d != score.d: raise ValueError(f'score takes codes of dimension {score.d}, the encoder makes {encoder.d}; give both the same d')
-        if encoder.temb[0].sde != score.sde: raise ValueError(f'score has {score.sde}, the encoder {encoder.temb[0].sde}; give both the same noise range')
+        if encoder.d != score.d:
+            raise ValueError(f'score takes codes of dimension {score.d}, the encoder makes {encoder.d}; give both the same d')
+        if encoder.temb[0].sde != score.sde:
+            raise ValueError(f'score has {score.sde}, the encoder {encoder.temb[0].sde}; give both the same noise range')
         self.encoder, self.score, self.bf16 = encoder, score, bf16
 
     def forward(self, x0, xt, t, noise): # (b, c, h, w) twice, (b,), (b, d)
@@ -76,7 +78,7 @@ class DiffusionModel(nn.Module):
             stats = self.encoder(x0, t)
             return self.score(xt, t, sample_code(stats, noise)), stats
 
-# %% ../nbs/05_diffusion.ipynb #72a2908c
+# %% ../nbs/05_diffusion.ipynb #b68cab96
 class Perturb(Callback):
     "Draws time and noise for each image, seeded by run and step (equation 4)"
     order = -5
@@ -97,7 +99,8 @@ class Perturb(Callback):
         self.learn.xb, self.learn.yb = (x0, self.sde.perturb(x0, t, eps), t, noise), (eps, t)
 
     def _memory_format(self):
-        return torch.channels_last if self.model.score.first.weight.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        last = self.model.score.first.weight.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if last else torch.contiguous_format
 
 # %% ../nbs/05_diffusion.ipynb #e38ef34e
 class DiffusionLoss:
@@ -143,11 +146,12 @@ class EMA(Callback):
     def after_validate(self): self.learn.model = self.raw
     def after_cancel_fit(self): self.learn.model = getattr(self, 'raw', self.model)
 
-# %% ../nbs/05_diffusion.ipynb #95f2d2fc
+# %% ../nbs/05_diffusion.ipynb #3f232685
 def _state(learn):
     "Every tensor that the next step depends on, by name"
-    opt = {f'opt.{i}.{k}': torch.as_tensor(v) for i, s in learn.opt.opt.state_dict()['state'].items() for k, v in s.items()}
-    return {**{f'model.{k}': v for k, v in learn.model.state_dict().items()}, **{f'ema.{k}': v for k, v in learn.ema.average.state_dict().items()}, **opt}
+    opt = {f'{i}.{k}': torch.as_tensor(v) for i, s in learn.opt.opt.state_dict()['state'].items() for k, v in s.items()}
+    parts = dict(model=learn.model.state_dict(), ema=learn.ema.average.state_dict(), opt=opt)
+    return {f'{part}.{k}': v for part, state in parts.items() for k, v in state.items()}
 
 def save_checkpoint(
     learn:Learner, # from `diffusion_learner`
@@ -259,7 +263,7 @@ def lr_schedule(
     then = SchedNo(lr, lr) if schedule == 'constant' else SchedCos(lr, lr / 100)
     return combine_scheds([part, 1 - part], [SchedLin(lr / 100, lr), then])
 
-# %% ../nbs/05_diffusion.ipynb #eec48929
+# %% ../nbs/05_diffusion.ipynb #0dce7d22
 def train_diffusion(
     learn:Learner, # from `diffusion_learner`
     steps:int, # of the whole training; rounded up to whole rounds
@@ -283,9 +287,10 @@ def _resume(learn):
     log = learn.run_log
     if not log.checkpoint or not log.checkpoint.exists(): return 0
     step = load_checkpoint(learn, log.checkpoint)
-    if step % learn.dls.train.n_steps: raise ValueError(f'the checkpoint is of step {step}, no multiple of {learn.dls.train.n_steps}; resume with the steps and every it was begun with')
+    n = learn.dls.train.n_steps
+    if step % n: raise ValueError(f'the checkpoint is of step {step}, no multiple of {n}; resume with the steps and every it was begun with')
     log.rows = [r for r in pd.read_csv(log.out/'log.csv').to_dict('records') if r['step'] <= step]
-    return step // learn.dls.train.n_steps
+    return step // n
 
 # %% ../nbs/05_diffusion.ipynb #f3e0c99e
 def ema_encoder(

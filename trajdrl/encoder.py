@@ -109,13 +109,14 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', tags=['tr
         features = widths[-1] * max(1, pool)**2
         self.head = nn.Linear(features, d * (2 if kind == 'vdrl' else 1)) if pool or kind == 'vdrl' else nn.Identity()
 
-# %% ../nbs/03_encoder.ipynb #13b7bcf3
+# %% ../nbs/03_encoder.ipynb #b51a5c64
 @patch
 def _check(self:Encoder, d, kind, depth, width, pool, size):
     "Refuses arguments that make no encoder"
     check_number('d', d, 1, whole=True), check_choice('kind', kind, ['drl', 'vdrl'])
     check_number('width', width, 1, whole=True), check_number('pool', pool, 0, whole=True)
-    if check_number('depth', depth, 10, whole=True) % 6 != 4: raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
+    if check_number('depth', depth, 10, whole=True) % 6 != 4:
+        raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
     if check_number('size', size, 4, whole=True) % 4: raise ValueError(f'size={size} will not do; give a multiple of 4')
     if not pool and kind == 'drl' and d != 64 * width:
         raise ValueError(f'd={d} with pool=0: the pooled features are the code, so give d={64 * width}, or pool of at least 1')

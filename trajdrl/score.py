@@ -145,13 +145,14 @@ class ScoreNet(nn.Module):
         self.zmap = nn.Sequential(nn.Linear(d + emb, widths[-1] * 16), nn.Unflatten(1, (widths[-1], 4, 4)), nn.SiLU())
         self._layers(widths, blocks, attention, lambda ni, nf: BigGANBlock(ni, nf, emb, fir, film, dropout))
 
-# %% ../nbs/04_score.ipynb #4eb095f0
+# %% ../nbs/04_score.ipynb #fd21d28d
 @patch
 def _layers(self:ScoreNet, widths, blocks, attention, make):
     "Makes the layers of the two ways of the U; `make(ni, nf)` makes a residual block"
     def with_attention(block, nf, level): return nn.ModuleList([block, SelfAttention(nf) if level in attention else nn.Identity()])
     ni, skips = widths[0], [widths[0]]
-    self.first, self.last = nn.Conv2d(self.channels, ni, 3, padding=1), nn.Sequential(group_norm(ni), nn.SiLU(), zeroed(nn.Conv2d(ni, self.channels, 3, padding=1)))
+    self.first = nn.Conv2d(self.channels, ni, 3, padding=1)
+    self.last = nn.Sequential(group_norm(ni), nn.SiLU(), zeroed(nn.Conv2d(ni, self.channels, 3, padding=1)))
     self.down, self.halvers, self.pyramid, self.up, self.doublers = (nn.ModuleList() for _ in range(5))
     for level, nf in enumerate(widths):
         if level:
@@ -212,11 +213,12 @@ def forward(self:ScoreNet,
     body = self._body(xt / total, *self._conditions(t, z)).float()
     return DATA_STD * body / (total * sigma) - xt / total**2
 
-# %% ../nbs/04_score.ipynb #de382863
+# %% ../nbs/04_score.ipynb #4a98c00c
 DATA_STD = 0.5 # sigma_d, standard deviation of images in [-1, 1]
 
 @patch
 def _check(self:ScoreNet, xt, z):
     "Refuses images and codes that do not fit the network or each other"
     if xt.ndim != 4 or xt.shape[1] != self.channels: raise ValueError(f'xt has shape {tuple(xt.shape)}; give (b, {self.channels}, h, w)')
-    if z.shape != (len(xt), self.d): raise ValueError(f'z has shape {tuple(z.shape)}; give one code of dimension {self.d} for each of the {len(xt)} images')
+    if z.shape != (len(xt), self.d):
+        raise ValueError(f'z has shape {tuple(z.shape)}; give one code of dimension {self.d} for each of the {len(xt)} images')

@@ -52,18 +52,20 @@ def _grid(times):
     "A granularity or times, as exact times"
     return time_grid(times) if isinstance(times, int) else as_times(times)
 
-# %% ../nbs/07_trajectory.ipynb #29fd72f8
+# %% ../nbs/07_trajectory.ipynb #f9e88c73
 def _as_images(images, encoder):
     "Images of any accepted form as bytes (n, h, w, c) or as a float tensor (n, c, h, w)"
     if len(images) == 0: raise ValueError('images is empty; give at least one')
     mode = {1: 'L', 3: 'RGB'}.get(encoder.channels)
     if isinstance(images[0], (str, PathLike)): return read_images(list(images), encoder.size, mode)
     if isinstance(images[0], Image.Image):
-        return np.stack([np.asarray(ImageOps.fit(im.convert(mode), (encoder.size,) * 2)).reshape(encoder.size, encoder.size, -1) for im in images])
+        side = (encoder.size, encoder.size)
+        return np.stack([np.asarray(ImageOps.fit(im.convert(mode), side)).reshape(*side, -1) for im in images])
     if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4: return images
     if not isinstance(images, torch.Tensor) or not images.is_floating_point() or images.ndim != 4:
         raise ValueError('images must be paths, PIL images, a uint8 array (n, h, w, c) or a float tensor (n, c, h, w) in [-1, 1]')
-    if images.abs().max() > 1.001: raise ValueError(f'images reach {images.abs().max():.3g}; a float tensor must be in [-1, 1]: x / 127.5 - 1 for bytes')
+    top = images.abs().max()
+    if not top <= 1.001: raise ValueError(f'images reach {top:.3g}; a float tensor must be in [-1, 1]: x / 127.5 - 1 for bytes')
     return images
 
 # %% ../nbs/07_trajectory.ipynb #5a006911
@@ -73,7 +75,7 @@ def encoder_hash(
     "Digest of an encoder's kind, weights and buffers"
     return hash_arrays(encoder.kind, *[a for k, v in sorted(encoder.state_dict().items()) for a in (k, v)])
 
-# %% ../nbs/07_trajectory.ipynb #3c295bc1
+# %% ../nbs/07_trajectory.ipynb #46a9db09
 class TrajectoryStore:
     "Curves of a data set on disk, with labels, training statistics and origin"
     def __init__(self,
@@ -82,19 +84,22 @@ class TrajectoryStore:
         data:ImageData=None, # refuse the store unless it was made from this data
     ):
         self.path = Path(path)
-        if not (self.path/'store.json').exists(): raise FileNotFoundError(f'{path} holds no store (no store.json); make one with encode_data')
+        if not (self.path/'store.json').exists():
+            raise FileNotFoundError(f'{path} holds no store (no store.json); make one with encode_data')
         self.meta = load_json(self.path/'store.json')
         self._match(encoder, data)
         n, T, d = self.meta['shape']
         if self.meta['done'] < n: raise ValueError(f'{path} is cut short: {self.meta["done"]} of {n} images; finish it with encode_data')
-        self.codes, self._labels, stats = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks))), self._open('stats', (2, T, d))
-        self.mean, self.std = stats # (T, d) each
+        self.codes, self._labels = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks)))
+        self.mean, self.std = self._open('stats', (2, T, d)) # (T, d) each
 
     times = property(lambda self: as_times(self.meta['times']), doc='The exact times, sorted')
     vocabs = property(lambda self: self.meta['vocabs'], doc='Class names of each task')
     tasks = property(lambda self: list(self.meta['vocabs']), doc='Names of the tasks')
     splits = property(lambda self: {k: slice(*v) for k, v in self.meta['splits'].items()}, doc='Rows of train, valid and test')
-    def __repr__(self): return f'TrajectoryStore of {self.meta["data"]}: {self.meta["shape"]} (images, times, dimensions), tasks {", ".join(self.tasks)}'
+    def __repr__(self):
+        n, T, d = self.meta['shape']
+        return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
 
 # %% ../nbs/07_trajectory.ipynb #addb9b9a
 @patch
@@ -114,7 +119,7 @@ def _open(self:TrajectoryStore, name, shape):
     if a.shape != tuple(shape): raise ValueError(f'{path} has shape {a.shape}, not {tuple(shape)}; delete the folder and encode again')
     return a
 
-# %% ../nbs/07_trajectory.ipynb #0003bdd9
+# %% ../nbs/07_trajectory.ipynb #e1c42e3c
 def encode_data(
     encoder:Encoder, # the frozen encoder, as from `ema_encoder`
     data:ImageData, # images and labels
@@ -134,16 +139,19 @@ def encode_data(
         codes[i:i+bs] = encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
         if time.time() - last >= save_every or i + bs >= n:
             last, meta['done'] = time.time(), min(i + bs, n)
-            _save(out, codes, meta)
+            codes.flush()
+            if meta['done'] == n: _save_stats(out, codes[data.splits['train']])
+            save_json(out/'store.json', meta)
             speed = (meta['done'] - first) / (last - start)
-            if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {(n - meta["done"]) / speed / 60:.1f} min left')
-    if not (out/'stats.npy').exists(): _save_stats(out, codes[data.splits['train']])
+            left = (n - meta['done']) / speed / 60
+            if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {left:.1f} min left')
     return TrajectoryStore(out, encoder, data)
 
-# %% ../nbs/07_trajectory.ipynb #25a81fe4
+# %% ../nbs/07_trajectory.ipynb #cdf160ca
 def _begin(out, encoder, data, times, bf16):
     "The record of the store in `out`: that of the one begun there, if it is the same, else a new one"
-    origin = dict(data=data.name, fingerprint=data.fingerprint, encoder=encoder_hash(encoder), kind=encoder.kind, times=list(map(str, times)), bf16=bf16)
+    origin = dict(data=data.name, fingerprint=data.fingerprint, encoder=encoder_hash(encoder), kind=encoder.kind,
+                  times=list(map(str, times)), bf16=bf16)
     if (out/'store.json').exists():
         meta = load_json(out/'store.json')
         differs = [k for k, v in origin.items() if meta.get(k) != v]
@@ -154,16 +162,12 @@ def _begin(out, encoder, data, times, bf16):
     out.mkdir(parents=True, exist_ok=True)
     np.lib.format.open_memmap(out/'codes.npy', 'w+', np.float32, tuple(shape)).flush()
     np.save(out/'labels.npy', data.targets())
-    meta = dict(**origin, shape=shape, done=0, vocabs=data.vocabs, splits={k: [s.start, s.stop] for k, s in data.splits.items()}, made_with=provenance())
+    splits = {k: [s.start, s.stop] for k, s in data.splits.items()}
+    meta = dict(**origin, shape=shape, done=0, vocabs=data.vocabs, splits=splits, made_with=provenance())
     save_json(out/'store.json', meta)
     return meta
 
-# %% ../nbs/07_trajectory.ipynb #c89c597f
-def _save(out, codes, meta):
-    "Brings the codes to disk, then the count of them"
-    codes.flush()
-    save_json(out/'store.json', meta)
-
+# %% ../nbs/07_trajectory.ipynb #b3195a23
 def _save_stats(out, train, block=1024):
     "Mean and standard deviation of the training codes at each time, in one pass of float64 sums"
     shift, total, square = train[0].astype(np.float64), 0., 0.
@@ -188,7 +192,7 @@ class Curves:
     def __getitem__(self, rows): return np.asarray(self.codes[rows][..., self.cols, :])
     def __array__(self, dtype=None, copy=None): return np.array(self[:], dtype=dtype)
 
-# %% ../nbs/07_trajectory.ipynb #8f763bf0
+# %% ../nbs/07_trajectory.ipynb #dae37c59
 @patch
 def columns(self:TrajectoryStore,
     times=None, # a granularity, the times themselves, or `None` for all
@@ -196,7 +200,7 @@ def columns(self:TrajectoryStore,
     "Where `times` stand among the stored ones (a slice if they are evenly spaced there), and the exact times"
     times = self.times if times is None else _grid(times)
     missing = [str(t) for t in times if t not in self.times]
-    if missing: raise ValueError(f'times {", ".join(missing[:5])} are not in {self.path}; encode again with them, or choose among {", ".join(map(str, self.times[:12]))}, ...')
+    if missing: raise ValueError(f'times {", ".join(missing[:5])} are not among the {len(self.times)} in {self.path}; encode again with them')
     at = [self.times.index(t) for t in times]
     step = at[1] - at[0] if len(at) > 1 else 1
     even = at == list(range(at[0], at[-1] + 1, step))
