@@ -7,7 +7,7 @@ __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'KEY', 'COLUMNS', 'GROUP', 'HEAD_STYLE', '
            'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest', 'sweep_groups', 'sweep_learner', 'fit_sweep',
            'check_split', 'fast_bf16', 'sweep_accuracy', 'probe_head', 'check_plan', 'read_rows', 'find_rows', 'probe',
            'time_left', 'probe_store', 'select', 'mean_interval', 'unit_means', 'summarise', 'paired_gain',
-           'plot_accuracy', 'known_table', 'plot_known']
+           'plot_accuracy', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #f93c06f7
 import time
@@ -321,7 +321,7 @@ def find_rows(
             raise ValueError(f"out holds {key['task']}, {key['head']} with {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file, or delete it")
     return rows
 
-# %% ../nbs/09_downstream.ipynb #b3d91492
+# %% ../nbs/09_downstream.ipynb #d3c14891
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -345,6 +345,7 @@ def probe(
 ) -> pd.DataFrame: # one row a member
     "Trains all heads on one task and tells, in a tidy table, how well each point and the whole curve know it"
     plan, bs = check_plan(heads, lrs, seeds, epochs), check_number('bs', bs, 1, whole=True)
+    for h in head_kw or {}: check_choice('head_kw', h, HEADS)
     splits, times = _prepare(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times)
     (_, y_tr), _, (_, y_te) = splits
     facts = dict(n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
@@ -543,3 +544,59 @@ def plot_known(
                       **{'vmin': 0, 'vmax': 1, 'label': 'known (0 chance, 1 perfect)', **kwargs})
     ax.set(xlabel='diffusion time t')
     return ax
+
+# %% ../nbs/09_downstream.ipynb #00a4889f
+def fit_plain(
+    x, y, # training curves (n, d) of one point, and labels
+    xv, yv, # the same, to choose the epoch by
+    lr:float, # learning rate
+    seed:int, # of weights, order and dropout
+    epochs:int, # passes
+    bs:int=256, # batch size
+) -> float: # best validation accuracy
+    "One MLP head as one would write it: the yardstick of `bench_stack`"
+    torch.manual_seed(seed)
+    net, best = nn.Sequential(nn.Linear(x.shape[1], 512), nn.ReLU(), nn.Dropout(.25), nn.Linear(512, int(y.max()) + 1)), -1.
+    opt = torch.optim.Adam(net.parameters(), lr, weight_decay=1e-5)
+    for _ in range(epochs):
+        net.train()
+        for rows in torch.randperm(len(x)).split(bs)[:len(x) // bs]:
+            opt.zero_grad()
+            F.cross_entropy(net(x[rows]), y[rows]).backward()
+            opt.step()
+        with torch.no_grad(): acc = (net.eval()(xv).argmax(1) == yv).float().mean().item()
+        if acc > best: best, kept = acc, {k: v.clone() for k, v in net.state_dict().items()}
+    net.load_state_dict(kept)
+    return best
+
+# %% ../nbs/09_downstream.ipynb #024cfa48
+def bench_stack(
+    out=None, # a CSV file to write the table to
+    n:int=10_000, # curves
+    d:int=64, # size of a code
+    T:int=11, # points
+    n_lrs:int=6, # learning rates
+    n_seeds:int=3, # seeds
+    epochs:int=2, # passes over the curves
+    rounds:int=3, # turns
+    sample:int=12, # plain fits in each turn
+) -> pd.DataFrame: # one row a turn and way: seconds, and seconds for all heads
+    "Times a sweep of MLPs as one stack against the same heads one after another in plain PyTorch"
+    x, labels = toy_curves(n + n // 10, T, d)
+    x, y, heads, rows = torch.as_tensor(x), torch.as_tensor(labels['both']), n_lrs * T * n_seeds, []
+    train, valid, lrs = (x[:n], y[:n]), (x[n:], y[n:]), PAPER_LRS[:n_lrs]
+    def stack(): probe_head('mlp', train, valid, valid, 4, range(T), lrs, range(n_seeds), epochs)
+    def plain():
+        for i in range(sample): fit_plain(x[:n, i % T].contiguous(), y[:n], x[n:, i % T].contiguous(), y[n:], lrs[i % n_lrs], i, epochs)
+    fit_plain(x[:300, 0], y[:300], x[n:, 0], y[n:], 1e-3, 0, 1) # the first use of an optimiser imports half of PyTorch
+    for turn in range(rounds):
+        for way, fit, timed in ('stack', stack, heads), ('one by one', plain, sample):
+            start = time.perf_counter()
+            fit()
+            s = time.perf_counter() - start
+            rows.append(dict(turn=turn, way=way, heads=timed, epochs=epochs, curves=n, seconds=s, all_heads=s * heads / timed,
+                             threads=torch.get_num_threads(), bf16=way == 'stack' and fast_bf16(), torch=torch.__version__))
+    df = pd.DataFrame(rows).round(3)
+    if out is not None:
+        with atomic_path(out) as p: df.to_csv(p, index=False)
+    return df

@@ -44,13 +44,14 @@ def dropout_mask(
     keep = np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8) >= drop
     return torch.from_numpy(keep).view(shape).float().mul_(256 / (256 - drop))
 
-# %% ../nbs/08_heads.ipynb #131d7d84
+# %% ../nbs/08_heads.ipynb #0e952914
 class DropoutMasks:
     "Dropout at rate `p` with the masks of one step, each made once and shared by all that have the same seed"
     def __init__(self,
         p:float=0.25, # rate at which elements are dropped
     ):
         self.p, self.step, self.bank = check_number('p', p, 0, 255/256), 0, {}
+        self.scale = 256 / (256 - round(256*p)) # what the kept elements are multiplied by
 
     def at(self,
         step:int, # the optimisation step that comes next
@@ -65,15 +66,17 @@ class DropoutMasks:
     ) -> torch.Tensor:
         "`x` with some of its elements dropped, each member's by its own seed"
         if not self.p or not x.numel(): return x
-        if seeds is None: return F.dropout(x, self.p)
-        masks = {s: self._mask(s, site, x) for s in seeds}
-        return x * (masks[seeds[0]] if len(masks) == 1 else torch.stack([masks[s] for s in seeds]))
+        return F.dropout(x, self.p) if seeds is None else x * self.masks(x, seeds, site)
 
-@patch
-def _mask(self:DropoutMasks, seed, site, x):
-    key = seed, site, x.shape[1:]
-    if key not in self.bank: self.bank[key] = dropout_mask(x.shape[1:], self.p, seed, self.step, site).to(x.device, x.dtype)
-    return self.bank[key]
+    def masks(self, x, seeds, site=0): # (m, ...), or (...) if the seeds are one and the same
+        "The masks of members with `seeds`"
+        masks = {s: self._mask(s, site, x) for s in seeds}
+        return masks[seeds[0]] if len(masks) == 1 else torch.stack([masks[s] for s in seeds])
+
+    def _mask(self, seed, site, x):
+        key = seed, site, x.shape[1:], x.dtype
+        if key not in self.bank: self.bank[key] = dropout_mask(x.shape[1:], self.p, seed, self.step, site).to(x.device, x.dtype)
+        return self.bank[key]
 
 # %% ../nbs/08_heads.ipynb #adf08f35
 @contextmanager
@@ -292,7 +295,26 @@ def linears(
     y = torch.baddbmm(b[:, None], x.flatten(1, -2), w.mT) # (m, rows, o)
     return y.unflatten(1, x.shape[1:-1])
 
-# %% ../nbs/08_heads.ipynb #7259eb3b
+# %% ../nbs/08_heads.ipynb #4ee20e7b
+class _ReLUDrop(torch.autograd.Function):
+    "ReLU, then a dropout mask of 0 and `scale`"
+    @staticmethod
+    def forward(ctx, x, mask, scale):
+        y = x.relu().mul_(mask)
+        ctx.save_for_backward(y)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    def backward(ctx, g): return torch.ops.aten.threshold_backward(g, ctx.saved_tensors[0], 0).mul_(ctx.scale), None, None
+
+@patch
+def relu_drop(self:HeadStack, x, seeds, site=0):
+    "`x` after a ReLU and the dropout at `site`, each member's by its own seed"
+    if not self.training or not self.masks.p or not x.numel(): return x.relu()
+    return _ReLUDrop.apply(x, self.masks.masks(x, seeds, site), self.masks.scale)
+
+# %% ../nbs/08_heads.ipynb #4f53e967
 class MLPStack(HeadStack):
     "`MLPHead`s with a leading member axis; takes `(M, b, d)`"
     single = MLPHead
@@ -300,8 +322,8 @@ class MLPStack(HeadStack):
     def activations(self, x): return x.shape[1] * self.inner_bias.shape[1]
 
     def logits(self, x, w, seeds):
-        h = linears(x, w['inner_weight'], w['inner_bias']).relu_() # (m, b, hidden)
-        return linears(self.drop(h, seeds), w['classes_weight'], w['classes_bias'])
+        h = self.relu_drop(linears(x, w['inner_weight'], w['inner_bias']), seeds) # (m, b, hidden)
+        return linears(h, w['classes_weight'], w['classes_bias'])
 
 # %% ../nbs/08_heads.ipynb #8b72e27d
 class GRUStack(HeadStack):
@@ -342,7 +364,7 @@ class TransformerStack(HeadStack):
         y = linears(h[:, :, 0], w['classes_weight'], w['classes_bias'])
         return (y, att[..., -1, :-1]) if return_attention else y
 
-# %% ../nbs/08_heads.ipynb #ead0f83d
+# %% ../nbs/08_heads.ipynb #3f3e974b
 def _norms(x, w, b):
     "Layer normalisation with each member's own scale and shift, (m, dim)"
     view = lambda a: a.view(len(a), *[1]*(x.ndim - 2), -1)
@@ -358,7 +380,7 @@ def layer(self:TransformerStack, h, kv, w, seeds, i):
     att = (q @ k.mT / q.shape[-1]**.5 + bar).softmax(-1)
     a = (self.drop(att, seeds, 4*i) @ v).transpose(2, 3).flatten(3)
     h = _norms(h + self.drop(dense('out', a), seeds, 4*i + 1), w['norm1_weight'], w['norm1_bias'])
-    f = dense('ff2', self.drop(dense('ff1', h).relu_(), seeds, 4*i + 2))
+    f = dense('ff2', self.relu_drop(dense('ff1', h), seeds, 4*i + 2))
     return _norms(h + self.drop(f, seeds, 4*i + 3), w['norm2_weight'], w['norm2_bias']), att
 
 # %% ../nbs/08_heads.ipynb #444346d5
