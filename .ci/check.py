@@ -33,12 +33,14 @@ def unchanged_by(command):
 
 def notebooks_fit():
     "What is wrong with the notebooks as files"
+    wrong = []
     for path in tracked('nbs/*.ipynb'):
         cells = json.loads(path.read_text())['cells']
-        if path.stat().st_size > 1000 * notebook_kb: return f'{path.name} is larger than {notebook_kb} KB'
-        if any(o['output_type'] == 'error' for c in cells for o in c.get('outputs', [])): return f'{path.name} holds an error as output'
+        if path.stat().st_size > 1000 * notebook_kb: wrong.append(f'{path.name} is larger than {notebook_kb} KB')
+        if any(o['output_type'] == 'error' for c in cells for o in c.get('outputs', [])): wrong.append(f'{path.name} holds an error as output')
         title = next(c['source'] for c in cells if c['cell_type'] == 'markdown') # the docs show of this cell only title and subtitle
-        if any(line.strip() and line[0] not in '#>' for line in title): return f'{path.name}: prose in the cell of the title is lost in the docs'
+        if any(line.strip() and line[0] not in '#>' for line in title): wrong.append(f'{path.name} has prose in the cell of the title, which the docs drop')
+    return '; '.join(wrong)
 
 
 def docs_prepare():
