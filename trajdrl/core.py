@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'check_choice', 'check_number', 'as_time', 'as_times', 'time_grid', 'union_times',
-           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'to_unit', 'plot_heatmap']
+           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'to_unit', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #93f88b6c
 import hashlib, json, os, platform, tempfile
@@ -135,6 +135,15 @@ def provenance() -> dict:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return dict(python=platform.python_version(), **{n: installed(n) for n in names}, system=platform.platform(),
                 processor=platform.machine(), cores=os.cpu_count(), threads=torch.get_num_threads(), gpu=gpu)
+
+# %% ../nbs/00_core.ipynb #88bca79f
+def fast_bf16(
+    device='cpu', # where the products run
+) -> bool:
+    "Does this machine multiply bfloat16 matrices in hardware?"
+    if torch.device(device).type == 'cuda': return torch.cuda.is_bf16_supported()
+    caps = getattr(torch.cpu, 'get_capabilities', dict)()
+    return bool(caps.get('avx512_bf16') or caps.get('amx_bf16'))
 
 # %% ../nbs/00_core.ipynb #2b3207ed
 def to_unit(

@@ -276,7 +276,7 @@ def lr_schedule(
     then = SchedNo(lr, lr) if schedule == 'constant' else SchedCos(lr, lr / 100)
     return combine_scheds([part, 1 - part], [SchedLin(lr / 100, lr), then])
 
-# %% ../nbs/05_diffusion.ipynb #0dce7d22
+# %% ../nbs/05_diffusion.ipynb #e0d78066
 def train_diffusion(
     learn:Learner, # from `diffusion_learner`
     steps:int, # of the whole training; rounded up to whole rounds
@@ -289,6 +289,7 @@ def train_diffusion(
     check_number('steps', steps, 1, whole=True), check_number('every', every, 1, whole=True)
     rounds = -(-steps // every)
     learn.dls.train.n_steps = -(-steps // rounds)
+    learn.model.to(learn.dls.device) # before the optimiser and the average are made or loaded
     learn.create_opt()
     learn.dls.train.epoch = start = _resume(learn) if resume else 0
     sched = lr_schedule(learn.lr, rounds * learn.dls.train.n_steps, warmup, schedule)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'KEY', 'COLUMNS', 'GROUP', 'HEAD_STYLE', 'toy_curves', 'SeedLoader', 'Sweep', 'sweep_loss',
            'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest', 'sweep_groups', 'sweep_learner', 'fit_sweep',
-           'check_split', 'fast_bf16', 'sweep_accuracy', 'probe_head', 'check_plan', 'read_rows', 'find_rows', 'probe',
-           'time_left', 'probe_store', 'select', 'mean_interval', 'unit_means', 'summarise', 'paired_gain',
-           'plot_accuracy', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'check_split', 'sweep_accuracy', 'probe_head', 'check_plan', 'read_rows', 'find_rows', 'probe', 'time_left',
+           'probe_store', 'select', 'mean_interval', 'unit_means', 'summarise', 'paired_gain', 'plot_accuracy',
+           'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #f93c06f7
 import time
@@ -208,17 +208,9 @@ def check_split(
         raise ValueError(f'y_{split} has labels from {y.min():g} to {y.max():g}, but n_classes={n_classes} allows 0 to {n_classes - 1}')
     return x, y.long()
 
-# %% ../nbs/09_downstream.ipynb #833e58e3
+# %% ../nbs/09_downstream.ipynb #4b3619e4
 PAPER_LRS = (1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5) # appendix A
 PAPER_CLIP = dict(transformer=1.) # largest gradient norm, by head
-
-def fast_bf16(
-    device='cpu', # where the products run
-) -> bool:
-    "Does this machine multiply bfloat16 matrices in hardware?"
-    if torch.device(device).type == 'cuda': return torch.cuda.is_bf16_supported()
-    caps = getattr(torch.cpu, 'get_capabilities', dict)()
-    return bool(caps.get('avx512_bf16') or caps.get('amx_bf16'))
 
 # %% ../nbs/09_downstream.ipynb #dbd59ee4
 @patch
