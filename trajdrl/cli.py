@@ -110,12 +110,12 @@ def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group)}
 
-# %% ../nbs/12_cli.ipynb #050123c2
+# %% ../nbs/12_cli.ipynb #e44e5318
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=5000, every=250, mults=(1, 2, 2), n_train=None, epochs=20, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3), transformer_dim=256,
-                 head_seeds=5),
+    small = dict(steps=5000, every=250, mults=(1, 2, 2), n_train=None, epochs=20, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
+                 transformer_dim=256, head_seeds=5),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  fir=True, scaling='sigma', dropout=.1, steps=70_000, every=1000, lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, bf16=False, granularity=PAPER_GRID, n_train=None, n_test=None,
@@ -475,7 +475,7 @@ def head_plan(
     lrs = {h: s.curve_lrs if h != 'mlp' and s.curve_lrs else s.lrs for h in s.heads}
     return dict(lrs=lrs, epochs=s.epochs)
 
-# %% ../nbs/12_cli.ipynb #2eea4379
+# %% ../nbs/12_cli.ipynb #e26ccfa7
 def check_settings(
     s:Settings, # of a run
     tasks, # that its images have
@@ -485,8 +485,9 @@ def check_settings(
     from trajdrl.diffusion import lr_schedule
     from trajdrl.downstream import check_plan
     for k in 'steps', 'every', 'bs', 'encode_bs', 'head_bs': check_number(k, getattr(s, k), 1, whole=True)
-    if check_number('transformer_dim', s.transformer_dim, 4, whole=True) % 4: raise ValueError(f'transformer_dim={s.transformer_dim} will not do; give a multiple of 4')
-    if s.size and s.size % 4: raise ValueError(f'size={s.size} will not do; give a multiple of 4')
+    for k in 'size', 'transformer_dim':
+        if getattr(s, k) is not None and check_number(k, getattr(s, k), 4, whole=True) % 4:
+            raise ValueError(f'{k}={getattr(s, k)} will not do; give a multiple of 4')
     if not s.granularity: raise ValueError('granularity is empty; give at least one, such as 10')
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
     for t in s.tasks: check_choice('tasks', t, tasks)
@@ -941,7 +942,7 @@ KNOWN = ('Accuracy of single points, scaled so that 0 is chance and 1 is perfect
          't tells it how much noise the score network faces, from none (0) to all (1).')
 LINES = 'Points: an MLP on the code of that time. Lines: heads that see the whole curve. Bands: 95 % intervals over seeds.'
 
-# %% ../nbs/12_cli.ipynb #90655794
+# %% ../nbs/12_cli.ipynb #b8887bed
 @patch
 def backing(self:Run,
     df, # rows of `probe`
@@ -961,7 +962,8 @@ def tables(self:Run): # three lists of dictionaries
     "Settings with their meaning; time and memory by stage; versions, machine, command and data"
     s, c = self.settings, self.config
     number = lambda r, k, f: format(r[k], f) if k in r else ''
-    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': f.metadata['help']} for k, f in settings_fields().items()]
+    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': f.metadata['help']}
+                for k, f in settings_fields().items()]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
              'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
