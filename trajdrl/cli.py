@@ -492,7 +492,7 @@ def check_settings(
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
     for t in s.tasks: check_choice('tasks', t, tasks)
 
-# %% ../nbs/12_cli.ipynb #6cb38eca
+# %% ../nbs/12_cli.ipynb #3ff8df06
 def start_run(
     out, # folder of the run
     settings:Settings, # of the run
@@ -505,6 +505,7 @@ def start_run(
     data = run.load()
     if log: log(str(data))
     check_settings(settings, data.tasks)
+    run.use_fast_bf16(log)
     run.learner()
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
     run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
@@ -512,6 +513,17 @@ def start_run(
     try: run.save()
     except OSError as e: raise ValueError(f'--out {out} cannot be written to ({e.strerror}); give another folder') from None
     return run
+
+@patch
+def use_fast_bf16(self:Run,
+    log=None, # takes a line of progress
+):
+    "Turns `bf16` off for the run where the machine would have to emulate it"
+    from fastai.torch_core import default_device
+    from trajdrl.core import fast_bf16
+    if not self.settings.bf16 or fast_bf16(self.device or default_device()): return
+    self.settings.bf16 = False
+    if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')
 
 # %% ../nbs/12_cli.ipynb #cf04878e
 @contextmanager

@@ -23,7 +23,7 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import get_image_files
 from fastai.torch_core import TensorImage, default_device, show_image, subplots
 from fastcore.basics import patch
-from fastcore.foundation import Config
+from fastcore.xtras import Config
 from fasttransform import Transform
 from PIL import Image, ImageOps
 
