@@ -110,7 +110,7 @@ def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group)}
 
-# %% ../nbs/12_cli.ipynb #e44e5318
+# %% ../nbs/12_cli.ipynb #094c964b
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
@@ -124,7 +124,8 @@ REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'fold
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
     small = {n: dict(size=32, n_train=20_000) for n in REAL} | dict(synthetic=dict(steps=15_000)),
-    paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500), celeba=dict(steps=250_000)))
+    paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
+                 celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
 
 # %% ../nbs/12_cli.ipynb #eccf73b6
 def make_settings(
@@ -259,8 +260,8 @@ def check_out(
     if out.exists() and any(out.iterdir()): raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
-# %% ../nbs/12_cli.ipynb #4e25e9e1
-STAGES = ('train', 'encode', 'probe')
+# %% ../nbs/12_cli.ipynb #5df2acab
+STAGES = dict(train='encoder/model.safetensors', encode='trajectory/store.json', probe='results.csv') # and what each leaves
 
 class Run:
     "A run's folder, with its settings and the record of its stages"
@@ -280,9 +281,9 @@ class Run:
 
     def __repr__(self):
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
-    def finished(self, stage): return self.config['stages'][stage]['finished']
+    def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
 
-# %% ../nbs/12_cli.ipynb #cdc616f8
+# %% ../nbs/12_cli.ipynb #012697be
 @patch
 def _config(self:Run):
     "The path of the run's record, which must be there"
@@ -296,7 +297,7 @@ def _check(self:Run, config):
     known = {f.name for f in dataclasses.fields(Settings)}
     if not isinstance(config, dict) or config.get('format') != 'trajdrl run':
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
-    if set(config['settings']) != known:
+    if set(config.get('settings', ())) != known:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
     return config
 
@@ -492,7 +493,7 @@ def check_settings(
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
     for t in s.tasks: check_choice('tasks', t, tasks)
 
-# %% ../nbs/12_cli.ipynb #3ff8df06
+# %% ../nbs/12_cli.ipynb #e42063ad
 def start_run(
     out, # folder of the run
     settings:Settings, # of the run
@@ -505,6 +506,8 @@ def start_run(
     data = run.load()
     if log: log(str(data))
     check_settings(settings, data.tasks)
+    for t in settings.tasks or data.tasks:
+        if len(set(data.labels[t][data.splits['train']])) < 2: raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
     run.use_fast_bf16(log)
     run.learner()
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
@@ -522,7 +525,7 @@ def use_fast_bf16(self:Run,
     from fastai.torch_core import default_device
     from trajdrl.core import fast_bf16
     if not self.settings.bf16 or fast_bf16(self.device or default_device()): return
-    self.settings.bf16 = False
+    self.config['settings']['bf16'] = False
     if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')
 
 # %% ../nbs/12_cli.ipynb #cf04878e
@@ -556,7 +559,7 @@ def train(self:Run,
         with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
 
-# %% ../nbs/12_cli.ipynb #6866f28a
+# %% ../nbs/12_cli.ipynb #a9b12232
 @patch
 def encoder(self:Run):
     "The run's frozen encoder"
@@ -566,7 +569,7 @@ def encoder(self:Run):
     if not self.finished('train'):
         raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.config["command"]} --resume')
     device = default_device() if self.device is None else torch.device(self.device)
-    with redirect_stdout(io.StringIO()): encoder = Encoder.from_pretrained(self.path/'encoder') # it prints
+    encoder = Encoder.from_pretrained(self.path/'encoder')
     return encoder.eval().requires_grad_(False).to(device)
 
 @patch
@@ -598,7 +601,7 @@ def probe(self:Run,
                         seeds=s.head_seeds, bs=s.head_bs, device=self.device, **head_plan(s),
                         head_kw=dict(transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim)))
 
-# %% ../nbs/12_cli.ipynb #1d3a2e43
+# %% ../nbs/12_cli.ipynb #19f40ed7
 class Progress:
     "Prints lines with the time since the start"
     def __init__(self): self.start = time.time()
@@ -609,7 +612,7 @@ class Progress:
 
 @patch
 def finish(self:Run,
-    stages=STAGES, # which
+    stages=tuple(STAGES), # which
     log=None, # a `Progress`; a new one if `None`
 ):
     "Does what is left of `stages`"

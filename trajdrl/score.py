@@ -118,7 +118,7 @@ class SelfAttention(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         return rescaled_sum(x, self.out(h))
 
-# %% ../nbs/04_score.ipynb #2ce4fab0
+# %% ../nbs/04_score.ipynb #bd533cef
 class ScoreNet(nn.Module):
     "NCSN++ conditioned on the time and the code (appendix A)"
     def __init__(self,
@@ -138,6 +138,9 @@ class ScoreNet(nn.Module):
     ):
         super().__init__()
         for k, v in dict(d=d, channels=channels, base=base, blocks=blocks).items(): check_number(k, v, 1, whole=True)
+        if not mults: raise ValueError('mults is empty; give a number of channels for each level, such as (1, 2, 2)')
+        for m in mults: check_number('mults', m, 1, whole=True)
+        for a in attention: check_choice('attention', a, range(len(mults)))
         self.d, self.channels, self.fir, self.scaling = d, channels, fir, check_choice('scaling', scaling, ['sigma', 'edm'])
         self.sde, widths, emb = VESDE(sigma_min, sigma_max), [base * m for m in mults], 4 * base
         self.temb, self.zemb = TimeEmbedding(self.sde, emb, emb, fourier_scale), nn.Linear(d, emb)

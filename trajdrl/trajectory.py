@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['encode_block', 'encode', 'encoder_hash', 'TrajectoryStore', 'encode_data', 'Curves', 'bench_encode']
 
-# %% ../nbs/07_trajectory.ipynb #9dd0bece
+# %% ../nbs/07_trajectory.ipynb #2d421417
 import time
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +37,7 @@ def encode_block(
     if not np.isfinite(z).all(): raise ValueError('encoder gives codes that are not finite; its weights are damaged, train it again')
     return z
 
-# %% ../nbs/07_trajectory.ipynb #951a966a
+# %% ../nbs/07_trajectory.ipynb #fef7c552
 def encode(
     encoder:Encoder, # trained, as from `Encoder.from_pretrained`
     images, # paths, PIL images, uint8 array (n, h, w, c), or float tensor in [-1, 1] (n, c, h, w)
@@ -46,15 +47,16 @@ def encode(
 ) -> np.ndarray: # float32 (n, T, d)
     "The curves of `images`"
     times, bs = _grid(times), check_number('bs', bs, 1, whole=True)
+    if isinstance(images, (str, PathLike, Image.Image)): images = [images]
     images, encoder = _as_images(images, encoder), encoder.eval()
     block = lambda x: encode_block(encoder, x if isinstance(x, torch.Tensor) else to_float(x), times, bf16)
     return np.concatenate([block(images[i:i+bs]) for i in range(0, len(images), bs)])
 
 def _grid(times):
     "A granularity or times, as exact times"
-    return time_grid(times) if isinstance(times, int) else as_times(times)
+    return time_grid(times) if isinstance(times, Integral) else as_times(times)
 
-# %% ../nbs/07_trajectory.ipynb #f9e88c73
+# %% ../nbs/07_trajectory.ipynb #af1c8788
 def _as_images(images, encoder):
     "Images of any accepted form as bytes (n, h, w, c) or as a float tensor (n, c, h, w)"
     if len(images) == 0: raise ValueError('images is empty; give at least one')
@@ -68,7 +70,7 @@ def _as_images(images, encoder):
         raise ValueError('images must be paths, PIL images, a uint8 array (n, h, w, c) or a float tensor (n, c, h, w) in [-1, 1]')
     top = images.abs().max()
     if not top <= 1.001: raise ValueError(f'images reach {top:.3g}; a float tensor must be in [-1, 1]: x / 127.5 - 1 for bytes')
-    return images
+    return images.float()
 
 # %% ../nbs/07_trajectory.ipynb #5a006911
 def encoder_hash(
@@ -103,7 +105,7 @@ class TrajectoryStore:
         n, T, d = self.meta['shape']
         return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
 
-# %% ../nbs/07_trajectory.ipynb #addb9b9a
+# %% ../nbs/07_trajectory.ipynb #80c8036f
 @patch
 def _match(self:TrajectoryStore, encoder, data):
     "Refuses a store made by another encoder, or from other data"
@@ -117,8 +119,8 @@ def _open(self:TrajectoryStore, name, shape):
     "One of the store's arrays, mapped from disk, of the shape it must have"
     path = self.path/f'{name}.npy'
     try: a = np.load(path, mmap_mode='r')
-    except (OSError, ValueError) as e: raise ValueError(f'{path} is damaged or missing ({e}); delete the folder and encode again') from None
-    if a.shape != tuple(shape): raise ValueError(f'{path} has shape {a.shape}, not {tuple(shape)}; delete the folder and encode again')
+    except (OSError, ValueError, EOFError) as e: raise ValueError(f'{path} is damaged or missing ({e}); delete the folder and encode again') from None
+    if a.shape != tuple(shape) or a.dtype.hasobject: raise ValueError(f'{path} has shape {a.shape}, not {tuple(shape)}; delete the folder and encode again')
     return a
 
 # %% ../nbs/07_trajectory.ipynb #e1c42e3c
