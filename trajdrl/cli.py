@@ -6,14 +6,14 @@
 __all__ = ['GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET', 'PAPER_SIZES', 'WORDS', 'KINDS', 'STAGES', 'HEAD_WORDS',
            'CSS', 'CITE', 'NOTES', 'KNOWN', 'LINES', 'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings',
            'NetworkSettings', 'TrainSettings', 'ProbeSettings', 'Settings', 'settings_fields', 'make_settings',
-           'as_text', 'preset_values', 'read_value', 'Parser', 'help_line', 'add_settings', 'exceptions_text',
-           'run_parser', 'check_out', 'Run', 'peak_memory', 'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss',
-           'make_networks', 'head_plan', 'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores',
-           'best_row', 'where_known', 'percent', 'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts',
-           'lead', 'granularity_table', 'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows',
-           'full_rows', 'main_granularity', 'slug', 'make_report', 'complain', 'run_command', 'split_args', 'begin',
-           'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode', 'trajdrl_probe',
-           'trajdrl_report']
+           'as_text', 'preset_values', 'read_value', 'usable_device', 'Parser', 'help_line', 'add_settings',
+           'exceptions_text', 'run_parser', 'check_out', 'Run', 'peak_memory', 'clock', 'figure', 'new_axes',
+           'plot_samples', 'plot_loss', 'make_networks', 'head_plan', 'check_settings', 'start_run', 'atomic_folder',
+           'Progress', 'scores', 'best_row', 'where_known', 'percent', 'span_text', 'gain_text', 'unfinished_text',
+           'best_rows', 'verdicts', 'lead', 'granularity_table', 'plot_granularity', 'picture', 'tight', 'html_table',
+           'glance_rows', 'full_rows', 'main_granularity', 'slug', 'make_report', 'complain', 'run_command',
+           'split_args', 'begin', 'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode',
+           'trajdrl_probe', 'trajdrl_report']
 
 # %% ../nbs/12_cli.ipynb #88afac15
 import argparse, base64, dataclasses, difflib, io, os, re, shlex, sys, time, warnings
@@ -176,7 +176,16 @@ def read_value(
     try: return WORDS[text.strip().lower()] if one is bool else one(text.strip())
     except (ValueError, KeyError): raise ValueError(f'{text.strip()!r} is not {KINDS[one]}') from None
 
-# %% ../nbs/12_cli.ipynb #6ff687fa
+# %% ../nbs/12_cli.ipynb #36589c13
+def usable_device(
+    text:str, # as typed
+) -> str:
+    "`text` if networks can run there"
+    import torch
+    try: torch.empty(1, device=text)
+    except Exception: raise argparse.ArgumentTypeError(f'{text} is not available on this machine; cpu always is') from None
+    return text
+
 class Parser(argparse.ArgumentParser):
     "An argument parser whose complaints are one line"
     def __init__(self,
@@ -187,14 +196,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                          formatter_class=_Help, **kwargs)
         self.add_argument('--resume', action='store_true', help='go on where a run in the folder stopped')
-        self.add_argument('--device', help='cpu, cuda, mps, ...; the fastest there is by default')
+        self.add_argument('--device', type=usable_device, help='cpu, cuda, mps, ...; the fastest there is by default')
         self.add_argument('--debug', action='store_true', help="show Python's traceback when something fails")
 
     def error(self, message):
         word = next((w.split('=')[0] for w in message.split() if w.startswith('--')), '') if 'unrecognized' in message else ''
         near = difflib.get_close_matches(word, self._option_string_actions, 1) if word else []
         hint = f'did you mean {near[0]}?' if near else '--help lists what there is'
-        if word[2:] in settings_fields(): hint = 'that was settled when the run began'
+        if word[2:] in settings_fields(): hint = 'it belongs to another stage, or was settled when the run began'
         raise ValueError(f'{message}; {hint}')
 
 class _Help(argparse.HelpFormatter):
@@ -493,7 +502,7 @@ def check_settings(
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
     for t in s.tasks: check_choice('tasks', t, tasks)
 
-# %% ../nbs/12_cli.ipynb #e42063ad
+# %% ../nbs/12_cli.ipynb #ebad7cc0
 def start_run(
     out, # folder of the run
     settings:Settings, # of the run
@@ -507,7 +516,8 @@ def start_run(
     if log: log(str(data))
     check_settings(settings, data.tasks)
     for t in settings.tasks or data.tasks:
-        if len(set(data.labels[t][data.splits['train']])) < 2: raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if len(set(data.labels[t][data.splits['train']])) < 2:
+            raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
     run.use_fast_bf16(log)
     run.learner()
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
