@@ -634,7 +634,7 @@ def finish(self:Run,
             getattr(self, name)(lambda line: log(line, name))
             log(f'finished in {clock(record["seconds"])}, at most {record["peak_gb"]:.2f} GB of memory', name)
 
-# %% ../nbs/12_cli.ipynb #d14fa9d1
+# %% ../nbs/12_cli.ipynb #da9d19f2
 def scores(
     df, # rows of `probe`
 ): # the table of `summarise`
@@ -662,7 +662,7 @@ def where_known(
         best, n = best_row(s), df[df.task == task].n_test.iloc[0]
         lead, noise = s['mean'] - s.chance, 2 * (best.chance * (1 - best.chance) / n)**.5
         times = sorted((Fraction(t) for t in s.time[lead >= part * (best['mean'] - best.chance)]))
-        rows.append(dict(task=task, known=best['mean'] - best.chance > noise, **best[['time', 'mean', 'lo', 'hi']],
+        rows.append(dict(task=task, known=bool(best['mean'] - best.chance > noise and not best.lo <= best.chance), **best[['time', 'mean', 'lo', 'hi']],
                          times=times, all_times=sorted(map(Fraction, s.time))))
     return pd.DataFrame(rows)
 
@@ -691,7 +691,7 @@ def span_text(
     words = [f'from t = {num(r[0])} to {num(r[-1])}' if len(r) > 1 else f'at t = {num(r[0])}' for r in runs]
     return ', '.join(words[:-2] + [' and '.join(words[-2:])])
 
-# %% ../nbs/12_cli.ipynb #f65bcba6
+# %% ../nbs/12_cli.ipynb #9299817d
 def gain_text(
     g, # a row of `paired_gain`
 ) -> str:
@@ -700,7 +700,7 @@ def gain_text(
     who, point = HEAD_STYLE[g['head']][1].split(',')[0], f'the best single point (t = {_num(g.time)})'
     if g.lo != g.lo: return f'The curve ({who}) is {100*g.gain:+.1f} points from {point}; with one repetition they cannot be told apart.'
     numbers = f'{100*g.gain:+.1f} points, 95 % interval {100*g.lo:+.1f} to {100*g.hi:+.1f}' + (f', p = {g.p:.2g}' if g.p == g.p else '')
-    if g.lo <= 0 <= g.hi: return f'The curve ({who}) and {point} cannot be told apart: {numbers}.'
+    if g.lo <= 0 <= g.hi or g.lo == g.hi: return f'The curve ({who}) and {point} cannot be told apart: {numbers}.'
     return f'The curve ({who}) is {"higher" if g.gain > 0 else "lower"} than {point}: {numbers}.'
 
 def _num(t):
