@@ -15,9 +15,9 @@ __all__ = ['GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET', 'PAPER_SIZE
            'split_args', 'begin', 'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode',
            'trajdrl_probe', 'trajdrl_report']
 
-# %% ../nbs/12_cli.ipynb #88afac15
-import argparse, base64, dataclasses, difflib, io, os, re, shlex, sys, time, warnings
-from contextlib import contextmanager, redirect_stdout
+# %% ../nbs/12_cli.ipynb #f3317338
+import argparse, base64, dataclasses, difflib, os, re, shlex, sys, time, warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args, get_origin
@@ -569,7 +569,7 @@ def train(self:Run,
         with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
 
-# %% ../nbs/12_cli.ipynb #a9b12232
+# %% ../nbs/12_cli.ipynb #e00d4c9f
 @patch
 def encoder(self:Run):
     "The run's frozen encoder"
@@ -592,7 +592,7 @@ def encode(self:Run,
     s, encoder, data = self.settings, self.encoder(), self.load()
     with self.stage('encode') as record:
         start = time.time()
-        store = encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
+        encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
         record.update(images_per_s=round(len(data) / (time.time() - start), 1))
 
 @patch

@@ -192,7 +192,7 @@ def load_checkpoint(
     learn.opt.opt.load_state_dict(opt)
     return step
 
-# %% ../nbs/05_diffusion.ipynb #fca6fdce
+# %% ../nbs/05_diffusion.ipynb #155e4043
 class RunLog(Callback):
     "After each round of training: a row in `log.csv`, a checkpoint, a line; and an error as soon as the loss is no number"
     order = 70
@@ -203,7 +203,6 @@ class RunLog(Callback):
 
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
-    def before_fit(self): self.begun, self.first = time.time(), None
     def before_train(self): self.start, self.losses = time.time(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())

@@ -6,7 +6,7 @@
 __all__ = ['DATA_STD', 'fir_down', 'fir_up', 'halve', 'double', 'zeroed', 'rescaled_sum', 'BigGANBlock', 'SelfAttention',
            'ScoreNet']
 
-# %% ../nbs/04_score.ipynb #96dd117e
+# %% ../nbs/04_score.ipynb #b6007072
 import math
 
 import torch
@@ -15,28 +15,29 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import check_choice, check_number
-from .encoder import TimeEmbedding, group_norm, n_params, scale_shift
+from .encoder import TimeEmbedding, group_norm, scale_shift
 from .sde import VESDE, expand_as
 
-# %% ../nbs/04_score.ipynb #a92d2458
+# %% ../nbs/04_score.ipynb #1fc75997
+def _fir_kernel(x, gain):
+    "The filter for each channel of `x`, (c, 1, 4, 4); its weights add up to `gain` in each direction"
+    k = torch.tensor([1., 3., 3., 1.], device=x.device, dtype=x.dtype) * (gain / 8)
+    return (k[:, None] * k).expand(x.shape[1], 1, 4, 4)
+
 def fir_down(
     x:torch.Tensor, # (b, c, h, w)
 ) -> torch.Tensor: # (b, c, ceil(h/2), ceil(w/2))
     "Halves an image or a feature map through the filter (1, 3, 3, 1)"
-    k = torch.tensor([1., 3., 3., 1.], device=x.device, dtype=x.dtype) / 8
-    kernel = (k[:, None] * k).expand(x.shape[1], 1, 4, 4)
     pad = F.pad(x, (1, 1 + x.shape[-1] % 2, 1, 1 + x.shape[-2] % 2), mode='replicate')
-    return F.conv2d(pad, kernel, stride=2, groups=x.shape[1])
+    return F.conv2d(pad, _fir_kernel(x, 1), stride=2, groups=x.shape[1])
 
-# %% ../nbs/04_score.ipynb #daeeac93
+# %% ../nbs/04_score.ipynb #e71ee4c1
 def fir_up(
     x:torch.Tensor, # (b, c, h, w)
     size, # (height, width) wanted: twice those of `x`, or one less
 ) -> torch.Tensor: # (b, c, *size)
     "Doubles a feature map through the filter (1, 3, 3, 1), cut to `size`"
-    k = torch.tensor([1., 3., 3., 1.], device=x.device, dtype=x.dtype) / 4
-    kernel = (k[:, None] * k).expand(x.shape[1], 1, 4, 4)
-    up = F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), kernel, stride=2, padding=3, groups=x.shape[1])
+    up = F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), _fir_kernel(x, 2), stride=2, padding=3, groups=x.shape[1])
     return up[..., :size[0], :size[1]]
 
 # %% ../nbs/04_score.ipynb #094dd82b
@@ -70,19 +71,18 @@ def rescaled_sum(
     "(a + b) / sqrt 2"
     return (a + b) * math.sqrt(.5)
 
-# %% ../nbs/04_score.ipynb #4bddf429
+# %% ../nbs/04_score.ipynb #2d094a33
 class BigGANBlock(nn.Module):
     "BigGAN residual block of NCSN++, conditioned between its convolutions"
     def __init__(self,
         ni:int, # channels in
         nf:int, # channels out
         emb:int, # width of the condition
-        fir:bool=True, # resample through the filter
         film:bool=False, # condition by scale and shift, rather than by addition
         dropout:float=0.1, # before the second convolution
     ):
         super().__init__()
-        self.fir, self.film = fir, film
+        self.film = film
         self.norm1, self.norm2 = group_norm(ni), group_norm(nf)
         self.conv1 = nn.Conv2d(ni, nf, 3, padding=1)
         self.conv2 = zeroed(nn.Conv2d(nf, nf, 3, padding=1))
@@ -118,7 +118,7 @@ class SelfAttention(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         return rescaled_sum(x, self.out(h))
 
-# %% ../nbs/04_score.ipynb #bd533cef
+# %% ../nbs/04_score.ipynb #51939fa1
 class ScoreNet(nn.Module):
     "NCSN++ conditioned on the time and the code (appendix A)"
     def __init__(self,
@@ -146,7 +146,7 @@ class ScoreNet(nn.Module):
         self.temb, self.zemb = TimeEmbedding(self.sde, emb, emb, fourier_scale), nn.Linear(d, emb)
         self.cond = nn.Sequential(nn.SiLU(), nn.Linear(2 * emb, emb), nn.SiLU())
         self.zmap = nn.Sequential(nn.Linear(d + emb, widths[-1] * 16), nn.Unflatten(1, (widths[-1], 4, 4)), nn.SiLU())
-        self._layers(widths, blocks, attention, lambda ni, nf: BigGANBlock(ni, nf, emb, fir, film, dropout))
+        self._layers(widths, blocks, attention, lambda ni, nf: BigGANBlock(ni, nf, emb, film, dropout))
 
 # %% ../nbs/04_score.ipynb #fd21d28d
 @patch
