@@ -110,12 +110,11 @@ def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group)}
 
-# %% ../nbs/12_cli.ipynb #094c964b
+# %% ../nbs/12_cli.ipynb #21111c54
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=5000, every=250, mults=(1, 2, 2), n_train=None, epochs=20, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
-                 transformer_dim=256, head_seeds=5),
+    small = dict(steps=8000, every=400, n_train=10_000, epochs=12, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3)),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  fir=True, scaling='sigma', dropout=.1, steps=70_000, every=1000, lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, bf16=False, granularity=PAPER_GRID, n_train=None, n_test=None,
@@ -123,7 +122,8 @@ PRESETS = dict(
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
-    small = {n: dict(size=32, n_train=20_000) for n in REAL} | dict(synthetic=dict(steps=15_000)),
+    small = {n: dict(size=32, mults=(1, 1, 2, 2), n_train=20_000, n_test=10_000, steps=4500, every=300) for n in REAL}
+            | dict(colored_mnist=dict(n_test=10_000)),
     paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
                  celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
 
