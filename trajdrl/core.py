@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'check_choice', 'check_number', 'as_time', 'as_times', 'time_grid', 'union_times',
-           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'to_unit', 'plot_heatmap']
+           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'to_unit',
+           'mean_interval', 'plot_heatmap']
 
-# %% ../nbs/00_core.ipynb #93f88b6c
+# %% ../nbs/00_core.ipynb #c7dd3831
 import hashlib, json, os, platform, tempfile
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +17,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy import stats
 
 # %% ../nbs/00_core.ipynb #4f37f26f
 def check_choice(
@@ -151,6 +153,17 @@ def to_unit(
 ) -> np.ndarray: # images in [0, 1], (..., h, w, c), clipped
     "Images as matplotlib wants them"
     return ((x.detach().float().cpu() + 1) / 2).clamp(0, 1).movedim(-3, -1).numpy()
+
+# %% ../nbs/00_core.ipynb #8b08f3c3
+def mean_interval(
+    values, # independent measurements
+    level:float=0.95, # of confidence
+): # mean, lower end, upper end
+    "Mean and Student's t-interval; the ends are NaN for fewer than two measurements"
+    v = np.asarray(values, dtype=float)
+    mean, half = (v.mean(), np.nan) if len(v) else (np.nan, np.nan)
+    if len(v) > 1: half = stats.t.ppf((1 + level) / 2, len(v) - 1) * v.std(ddof=1) / len(v)**.5
+    return mean, mean - half, mean + half
 
 # %% ../nbs/00_core.ipynb #4fc6ad13
 def plot_heatmap(

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['dsm_loss', 'loss_weight', 'code_penalty', 'DiffusionModel', 'draw_times', 'Perturb', 'DiffusionLoss', 'ema_decay',
            'ema_update', 'EMA', 'save_checkpoint', 'load_checkpoint', 'RunLog', 'diffusion_learner', 'lr_schedule',
-           'train_diffusion', 'ema_encoder', 'tiny_learner']
+           'train_diffusion', 'ema_encoder', 'tiny_learner', 'code_use', 'code_use_text', 'plot_code_use']
 
-# %% ../nbs/05_diffusion.ipynb #bda7ddd3
+# %% ../nbs/05_diffusion.ipynb #d787cc2b
 import time
 from functools import partial
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelValidException
@@ -26,8 +27,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import atomic_path, check_choice, check_number
-from .data import tiny_data, to_dls
+from .core import as_time, atomic_path, check_choice, check_number, mean_interval, time_grid
+from .data import tiny_data, to_dls, to_float
 from .encoder import Encoder, sample_code
 from .score import DATA_STD, ScoreNet
 from .sde import VESDE, expand_as
@@ -327,3 +328,69 @@ def tiny_learner(
     encoder = Encoder(d, kind, data.channels, depth=10, width=1, pool=2, size=data.size)
     score = ScoreNet(d, data.channels, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1.)
     return diffusion_learner(to_dls(data, bs=16), encoder, score, out, **{'lr': 2e-3, 'weighting': 'edm', 'stratify': True, **kwargs})
+
+# %% ../nbs/05_diffusion.ipynb #f38c85eb
+@torch.no_grad()
+def code_use(
+    encoder:Encoder, # E(x0, t)
+    score:ScoreNet, # s(xt, t, z)
+    x0:torch.Tensor, # images in [-1, 1] that were not trained on, (b, c, h, w), 3 at least
+    times=time_grid(10), # where along t
+    seed:int=0, # of noises and of the pairing
+    bs:int=128, # images in a batch
+) -> pd.DataFrame: # time, true, shuffled, rise, lo, hi
+    "Loss of equation 4 with each image's own code and with another's, and the relative rise with its 95 % interval over images"
+    if len(x0) < 3: raise ValueError(f'x0 has {len(x0)} images; give 3 at least')
+    gen, rows = torch.Generator().manual_seed(seed), []
+    for time in times:
+        eps = torch.randn(x0.shape, generator=gen).to(x0.device)
+        order = torch.randperm(len(x0), generator=gen)
+        other = torch.empty_like(order).scatter_(0, order, order.roll(1)) # nobody keeps the own code
+        own, wrong = _both_losses(encoder.eval(), score.eval(), x0, max(float(as_time(time)), 1e-5), eps, other, gen, bs)
+        mean, lo, hi = (v / own.mean().item() for v in mean_interval(wrong - own))
+        rows.append(dict(time=str(as_time(time)), true=own.mean().item(), shuffled=wrong.mean().item(), rise=mean, lo=lo, hi=hi))
+    return pd.DataFrame(rows)
+
+# %% ../nbs/05_diffusion.ipynb #ad798ec7
+def _both_losses(encoder, score, x0, t, eps, other, gen, bs):
+    "The loss of each image with its own code, and with that of image `other`: (b,) twice"
+    t, losses = torch.full((len(x0),), t, device=x0.device), [[], []]
+    noise = torch.randn(len(x0), encoder.d, generator=gen).to(x0.device)
+    xt, std = score.sde.perturb(x0, t, eps), score.sde.std(t)
+    z = torch.cat([sample_code(encoder(x0[i:i+bs], t[i:i+bs]), noise[i:i+bs]) for i in range(0, len(x0), bs)])
+    for kept, codes in zip(losses, (z, z[other.to(z.device)])):
+        for i in range(0, len(x0), bs):
+            r = slice(i, i + bs)
+            kept.append(dsm_loss(score(xt[r], t[r], codes[r]), eps[r], std[r]))
+    return [torch.cat(l).double().cpu() for l in losses]
+
+# %% ../nbs/05_diffusion.ipynb #6b3f7dee
+def code_use_text(
+    df:pd.DataFrame, # from `code_use`
+    least:float=0.001, # a smaller rise counts as none
+): # whether the code is used, and a sentence on it
+    "Whether the score network uses the code anywhere along t, in words"
+    used = df[(df.lo > 0) & (df.rise > least)]
+    num = lambda t: f'{float(as_time(t)):.3g}'
+    if not len(used):
+        return False, (f'The score network ignores the code (posterior collapse): with the code of another image the loss rises by at most '
+                       f'{100*df.rise.max():.2g} % at any t. Whatever heads read from these curves, diffusion did not put it there. '
+                       f'Train longer, or with a smaller lambda_z.')
+    r, span = used.loc[used.rise.idxmax()], [num(used.time.iloc[0]), num(used.time.iloc[-1])]
+    return True, (f'The score network uses the code: with that of another image the loss rises by {100*r.rise:.2g} % at t = {num(r.time)} '
+                  f'(95 % interval {100*r.lo:.2g} to {100*r.hi:.2g}), the most along t; it is told from zero between t = {span[0]} and {span[1]}.')
+
+# %% ../nbs/05_diffusion.ipynb #5456b61b
+def plot_code_use(
+    df:pd.DataFrame, # from `code_use`
+    ax=None, # matplotlib axes; new ones if `None`
+    **kwargs, # passed to `plot`
+):
+    "Rise of the loss with another image's code, over t"
+    if ax is None: ax = plt.subplots(figsize=(5.4, 3), dpi=90)[1]
+    t = [float(as_time(o)) for o in df.time]
+    ax.plot(t, 100*df.rise, **{'color': 'C0', 'marker': 'o', 'ms': 4, **kwargs})
+    ax.fill_between(t, 100*df.lo, 100*df.hi, alpha=.2, lw=0)
+    ax.axhline(0, color='grey', ls=':')
+    ax.set(xlabel='diffusion time t', ylabel="rise of the loss with\nanother image's code (%)")
+    return ax
