@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['MAIN_HEADS', 'GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET', 'PAPER_SIZES', 'WORDS', 'KINDS', 'STAGES',
-           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'KNOWN', 'GLANCE', 'YARDS', 'LINES', 'ENCODE_NAMES',
-           'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings', 'ProbeSettings', 'Settings',
-           'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value', 'usable_device', 'Parser',
-           'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run', 'peak_memory', 'clock',
-           'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan', 'check_settings',
+           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'DECODED', 'KNOWN', 'GLANCE', 'YARDS', 'LINES',
+           'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings', 'ProbeSettings',
+           'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value', 'usable_device',
+           'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run', 'peak_memory',
+           'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan', 'check_settings',
            'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row', 'where_known', 'percent', 'span_text',
            'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead', 'granularity_table', 'plot_granularity',
            'picture', 'tight', 'html_table', 'glance_rows', 'full_rows', 'main_granularity', 'slug', 'make_report',
            'complain', 'run_command', 'split_args', 'begin', 'trajdrl_run', 'trajdrl_train', 'say_report',
-           'stage_command', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_report']
+           'stage_command', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report']
 
 # %% ../nbs/12_cli.ipynb #f3317338
 import argparse, base64, dataclasses, difflib, os, re, shlex, sys, time, warnings
@@ -601,6 +601,24 @@ def check_code(self:Run,
     with atomic_path(path) as p: found.to_csv(p, index=False)
     log(code_use_text(found)[1])
 
+# %% ../nbs/12_cli.ipynb #d84e4118
+@patch
+def decode(self:Run,
+    n:int=64, # test images, of which the first are drawn
+    steps:int=50, # of the solver
+    drawn:int=8, # how many are drawn
+):
+    "Writes decodes.png, mixes.png and decode_error.csv"
+    from trajdrl.core import atomic_path
+    from trajdrl.data import to_float
+    from trajdrl.sampling import decode_errors, decode_mixes, decode_parts, save_rows
+    encoder, score = self.networks()
+    x0 = to_float(self.load().subset('test').images[:n]).to(next(score.parameters()).device)
+    parts = decode_parts(score, encoder, x0, n=steps)
+    with atomic_path(self.path/'decode_error.csv') as p: decode_errors(parts).to_csv(p, index=False)
+    save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
+    save_rows(self.path/'mixes.png', decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps))
+
 # %% ../nbs/12_cli.ipynb #5a518517
 @patch
 def encoder(self:Run):
@@ -956,7 +974,7 @@ def slug(
     "A name that any file system takes"
     return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()
 
-# %% ../nbs/12_cli.ipynb #acbd52d5
+# %% ../nbs/12_cli.ipynb #c15a9ad4
 @patch
 def draw(self:Run,
     df, # rows of `probe`
@@ -964,11 +982,14 @@ def draw(self:Run,
     "Draws all figures of the report anew from the tables"
     import pandas as pd
     from trajdrl.diffusion import plot_code_use
+    from trajdrl.sampling import plot_rows
     from trajdrl.downstream import plot_accuracy, plot_known
     at = df[df.granularity == main_granularity(df.granularity.unique())]
     tasks, files = list(at.task.unique()), dict(accuracy={}, granularity={})
     files['loss'] = figure(self.path, 'loss', plot_loss, pd.read_csv(self.path/'log.csv'), size=(6.4, 3.2))
     if (self.path/'code_use.csv').exists(): files['code_use'] = figure(self.path, 'code_use', plot_code_use, self.code_use(), size=(6.4, 3.2))
+    for k in 'decodes', 'mixes':
+        if (self.path/f'{k}.png').exists(): files[k] = figure(self.path, k, plot_rows, self.path/f'{k}.png', size=(6.4, 4.6))
     for i, t in enumerate(tasks):
         files['accuracy'][t] = figure(self.path, f'accuracy_{slug(t) or i}', plot_accuracy, at, t)
         if df.granularity.nunique() > 1: files['granularity'][t] = figure(self.path, f'granularity_{slug(t) or i}', plot_granularity, df, t)
@@ -997,6 +1018,19 @@ def code_part(self:Run,
 
 CODE = ('The loss of equation 4 on validation images, with each image\'s own code and with the code of another, under the same noise: its '
         'relative rise, with 95 % intervals over images. No rise means that the score network looks past the code.')
+
+# %% ../nbs/12_cli.ipynb #c73dc09b
+@patch
+def decode_part(self:Run,
+    files, # of `draw`
+) -> list: # of parts of the page
+    "The section with what `decode` left, if it was called"
+    if 'decodes' not in files or 'mixes' not in files: return []
+    shown = [picture(files[k], text) for k, text in dict(decodes='Decodes of single points and of the curve', mixes='Decodes of mixtures').items()]
+    return [fx.H2('What comes back from a curve'), fx.Div(*shown, cls='figures'), fx.P(DECODED, cls='soft')]
+
+DECODED = ('Left: test images, and what the score network makes of the same noise under their code at one time, z(t), or under their whole curve. '
+           'Right: the curves of two images mixed, from all a to all b.')
 
 # %% ../nbs/12_cli.ipynb #7e047b9c
 @patch
@@ -1063,7 +1097,7 @@ def tables(self:Run): # three lists of dictionaries
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
     return settings, made, [{'what': k, 'value': v} for k, v in origin.items()]
 
-# %% ../nbs/12_cli.ipynb #cc30e108
+# %% ../nbs/12_cli.ipynb #60f20af0
 @patch
 def report(self:Run) -> Path:
     "Writes summary.csv, the figures and report.html from the run's tables"
@@ -1075,7 +1109,7 @@ def report(self:Run) -> Path:
     with atomic_path(self.path/'summary.csv') as p: summarise(df).to_csv(p, index=False)
     head = fx.Head(fx.Meta(charset='utf-8'), fx.Meta(name='viewport', content='width=device-width, initial-scale=1'),
                    fx.Title(f'trajdrl: {self.config["data"]["name"]}'), fx.Style(CSS))
-    page = fx.Html(head, fx.Body(fx.Main(*self.intro(), *self.findings(at, files), *self.code_part(files), *self.backing(df, files))), lang='en')
+    page = fx.Html(head, fx.Body(fx.Main(*self.intro(), *self.findings(at, files), *self.code_part(files), *self.decode_part(files), *self.backing(df, files))), lang='en')
     with atomic_path(self.path/'report.html') as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
     return self.path/'report.html'
 
@@ -1203,7 +1237,7 @@ def stage_command(
 ENCODE_NAMES = ['granularity', 'encode_bs']
 PROBE_NAMES = [f.name for f in dataclasses.fields(ProbeSettings) if f.name not in ENCODE_NAMES]
 
-# %% ../nbs/12_cli.ipynb #f971996c
+# %% ../nbs/12_cli.ipynb #4759aeac
 def trajdrl_encode(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
@@ -1218,6 +1252,21 @@ def trajdrl_probe(
     "Trains the heads of a run, and writes its report"
     does = 'Trains heads on the curves of a run, and writes its report. Goes on where it stopped.'
     return run_command('trajdrl_probe', lambda a: stage_command('trajdrl_probe', 'probe', does, PROBE_NAMES, a, say_report), argv)
+
+def trajdrl_decode(
+    argv=None, # arguments; those of the process if `None`
+) -> int: # exit code
+    "Brings curves of a run back to images"
+    def body(argv):
+        p = Parser('trajdrl_decode', 'Brings curves of test images back to images, and adds them to the report.', usage='%(prog)s DIR [options]')
+        p.add_argument('dir', metavar='DIR', help='folder of the run')
+        args = p.parse_args(argv)
+        run, log = Run(args.dir, device=getattr(args, 'device', None)), Progress()
+        run.encoder() # says so where the training is not finished
+        run.decode()
+        if run.finished('probe'): say_report(run, log)
+        else: log(f'decodes.png, mixes.png and decode_error.csv are in {run.path}')
+    return run_command('trajdrl_decode', body, argv)
 
 def trajdrl_report(
     argv=None, # arguments; those of the process if `None`

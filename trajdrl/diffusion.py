@@ -364,33 +364,32 @@ def _both_losses(encoder, score, x0, t, eps, other, gen, bs):
             kept.append(dsm_loss(score(xt[r], t[r], codes[r]), eps[r], std[r]))
     return [torch.cat(l).double().cpu() for l in losses]
 
-# %% ../nbs/05_diffusion.ipynb #6b3f7dee
+# %% ../nbs/05_diffusion.ipynb #120950df
 def code_use_text(
     df:pd.DataFrame, # from `code_use`
     least:float=0.001, # a smaller rise counts as none
 ): # whether the code is used, and a sentence on it
     "Whether the score network uses the code anywhere along t, in words"
-    used = df[(df.lo > 0) & (df.rise > least)]
-    num = lambda t: f'{float(as_time(t)):.3g}'
+    used, num = df[(df.lo > 0) & (df.rise > least)], lambda t: f'{float(as_time(t)):.3g}'
     if not len(used):
-        return False, (f'The score network ignores the code (posterior collapse): with the code of another image the loss rises by at most '
-                       f'{100*df.rise.max():.2g} % at any t. Whatever heads read from these curves, diffusion did not put it there. '
+        return False, (f'The score network ignores the code (posterior collapse): with the code of another image the loss is at most '
+                       f'{1 + df.rise.max():.3f} times as large, at any t. Whatever heads read from these curves, diffusion did not put it there. '
                        f'Train longer, or with a smaller lambda_z.')
     r, span = used.loc[used.rise.idxmax()], [num(used.time.iloc[0]), num(used.time.iloc[-1])]
-    return True, (f'The score network uses the code: with that of another image the loss rises by {100*r.rise:.2g} % at t = {num(r.time)} '
-                  f'(95 % interval {100*r.lo:.2g} to {100*r.hi:.2g}), the most along t; it is told from zero between t = {span[0]} and {span[1]}.')
+    return True, (f'The score network uses the code: with that of another image the loss is {1 + r.rise:.3g} times as large at t = {num(r.time)} '
+                  f'(95 % interval {1 + r.lo:.3g} to {1 + r.hi:.3g}), the most along t; it is told from 1 between t = {span[0]} and {span[1]}.')
 
-# %% ../nbs/05_diffusion.ipynb #5456b61b
+# %% ../nbs/05_diffusion.ipynb #437ae533
 def plot_code_use(
     df:pd.DataFrame, # from `code_use`
     ax=None, # matplotlib axes; new ones if `None`
     **kwargs, # passed to `plot`
 ):
-    "Rise of the loss with another image's code, over t"
+    "Loss with another image's code in units of the loss with the own one, over t"
     if ax is None: ax = plt.subplots(figsize=(5.4, 3), dpi=90)[1]
     t = [float(as_time(o)) for o in df.time]
-    ax.plot(t, 100*df.rise, **{'color': 'C0', 'marker': 'o', 'ms': 4, **kwargs})
-    ax.fill_between(t, 100*df.lo, 100*df.hi, alpha=.2, lw=0)
-    ax.axhline(0, color='grey', ls=':')
-    ax.set(xlabel='diffusion time t', ylabel="rise of the loss with\nanother image's code (%)")
+    line, = ax.plot(t, 1 + df.rise, **{'marker': 'o', 'ms': 4, **kwargs})
+    ax.fill_between(t, (1 + df.lo).clip(lower=1e-3), 1 + df.hi, color=line.get_color(), alpha=.2, lw=0)
+    ax.axhline(1, color='grey', ls=':')
+    ax.set(xlabel='diffusion time t', ylabel="loss with another image's code\n/ loss with the own", yscale='log')
     return ax
