@@ -8,7 +8,8 @@ __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES',
            'sweep_groups', 'sweep_learner', 'fit_sweep', 'check_split', 'sweep_accuracy', 'probe_head', 'view',
            'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'probe',
            'time_left', 'probe_store', 'select', 'unit_means', 'summarise', 'paired_difference', 'paired_gain',
-           'can_pair', 'plot_accuracy', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known',
+           'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #ef5b03ea
 import time, warnings
@@ -559,12 +560,36 @@ def can_pair(df) -> bool:
     "Whether `paired_gain` has both sides"
     return 'mlp' in set(df['head']) and bool(set(CURVE_HEADS) & set(df['head']))
 
-# %% ../nbs/09_downstream.ipynb #717879b3
+# %% ../nbs/09_downstream.ipynb #da624374
 HEAD_STYLE = dict(
     mlp=('C0', 'MLP, one point'), gru=('C1', 'GRU, curve'), transformer=('C2', 'Transformer, curve'), mlp_joined=('C3', 'MLP, codes joined'),
     mlp_mean=('C4', 'MLP, mean code'), linear=('C5', 'linear, one point'), linear_joined=('C6', 'linear, codes joined'),
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
+# %% ../nbs/09_downstream.ipynb #4bbef10c
+def gain_table(
+    tables:dict, # name of a run -> rows of `probe`, of one granularity
+    **kwargs, # passed to `paired_gain`
+) -> pd.DataFrame: # run, task, chance, other, time, point, head, curve, gain, lo, hi, p, n
+    "The two sides of `paired_gain` with their test accuracies, for each run and task"
+    parts = []
+    for run, df in tables.items():
+        g, s = paired_gain(df, **kwargs), summarise(df).set_index(['task', 'head', 'time'])
+        at = lambda col, heads, times: [s.loc[k, col] for k in zip(g.task, heads, times)]
+        g = g.assign(run=run, chance=at('chance', g.other, g.time), point=at('mean', g.other, g.time), curve=at('mean', g['head'], ['curve']*len(g)))
+        parts.append(g[['run', 'task', 'chance', 'other', 'time', 'point', 'head', 'curve', 'gain', 'lo', 'hi', 'p', 'n']])
+    return pd.concat(parts, ignore_index=True)
+
+def gain_cells(
+    gains:pd.DataFrame, # from `gain_table`
+) -> pd.DataFrame: # run, task, best point, curve, gain, p
+    "`gain_table` as text, in per cent"
+    at = lambda r: HEAD_STYLE[r.other][1] if r.time == 'curve' else f't = {float(Fraction(r.time)):.3g}'
+    rows = [dict(run=r.run.replace('_', ' '), task=r.task, **{'best point %': f'{100*r.point:.1f} ({at(r)})', 'curve %': f'{100*r.curve:.1f} ({r.head})',
+                 'gain, points': f'{100*r.gain:+.1f} ({100*r.lo:+.1f} to {100*r.hi:+.1f})', 'p': f'{r.p:.2g}' if r.p == r.p else ''}) for r in gains.itertuples()]
+    return pd.DataFrame(rows)
+
+# %% ../nbs/09_downstream.ipynb #428751c0
 def plot_accuracy(
     df:pd.DataFrame, # rows of `probe`, of one granularity
     task:str, # which task
@@ -593,6 +618,23 @@ def _plot_points(ax, g, **kwargs):
     g = g.assign(t=[float(Fraction(t)) for t in g.time]).sort_values('t')
     line, = ax.plot(g.t, 100*g['mean'], **kwargs)
     ax.fill_between(g.t, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
+
+# %% ../nbs/09_downstream.ipynb #a682b5b9
+def plot_accuracies(
+    tables:dict, # name of a run -> rows of `probe`, of one granularity and the same tasks
+    axs=None, # matplotlib axes (runs, tasks); new ones if `None`
+    **kwargs, # passed to `plot_accuracy`
+):
+    "`plot_accuracy` for each run and task"
+    tasks = list(next(iter(tables.values())).task.unique())
+    size = max(5, 3.1 * len(tasks)), 2.6 * len(tables)
+    if axs is None: axs = plt.subplots(len(tables), len(tasks), figsize=size, dpi=80, squeeze=False, layout='constrained')[1]
+    for row, (run, df) in zip(axs, tables.items()):
+        for ax, task in zip(row, tasks):
+            plot_accuracy(df, task, ax=ax, **kwargs).legend().remove()
+            ax.set_title(f"{task} ({run.replace('_', ' ')})", fontsize=10)
+    axs[0, 0].legend(fontsize=7)
+    return axs
 
 # %% ../nbs/09_downstream.ipynb #99299697
 def known_table(
