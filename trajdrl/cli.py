@@ -112,7 +112,7 @@ def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group)}
 
-# %% ../nbs/12_cli.ipynb #dbec8dcf
+# %% ../nbs/12_cli.ipynb #f81c257b
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
@@ -126,7 +126,7 @@ REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'fold
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
     small = {n: dict(size=32, mults=(1, 1, 2, 2), n_train=20_000, n_test=10_000, steps=4500, every=300) for n in REAL}
-            | dict(colored_mnist=dict(n_test=10_000)),
+            | dict(colored_mnist=dict(n_test=10_000, steps=6000, epochs=8)),
     paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
                  celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
 
@@ -573,7 +573,7 @@ def train(self:Run,
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.check_code(log)
 
-# %% ../nbs/12_cli.ipynb #c98a6022
+# %% ../nbs/12_cli.ipynb #d2e82d2e
 @patch
 def networks(self:Run): # encoder, score network
     "The run's two networks with their averaged weights, as far as they are trained"
@@ -585,6 +585,7 @@ def networks(self:Run): # encoder, score network
     model = learn.ema.average.module.eval().requires_grad_(False)
     return model.encoder, model.score
 
+# %% ../nbs/12_cli.ipynb #ba2c1f34
 @patch
 def check_code(self:Run,
     log=print, # takes a line of progress
@@ -619,7 +620,7 @@ def decode(self:Run,
     save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
     save_rows(self.path/'mixes.png', decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps))
 
-# %% ../nbs/12_cli.ipynb #5a518517
+# %% ../nbs/12_cli.ipynb #aa077cd8
 @patch
 def encoder(self:Run):
     "The run's frozen encoder"
@@ -645,6 +646,7 @@ def encode(self:Run,
         encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
         record.update(images_per_s=round(len(data) / (time.time() - start), 1))
 
+# %% ../nbs/12_cli.ipynb #98dddd18
 @patch
 def probe(self:Run,
     log=print, # takes a line of progress
@@ -997,7 +999,7 @@ def draw(self:Run,
     if 'mlp' in set(at['head']): files['known'] = figure(self.path, 'known', plot_known, at, size=size, label='known')
     return files
 
-# %% ../nbs/12_cli.ipynb #9a90e9d6
+# %% ../nbs/12_cli.ipynb #7d93d81d
 @patch
 def code_use(self:Run): # the table of `code_use`, or `None` where it was not asked
     "What code_use.csv says"
@@ -1005,6 +1007,7 @@ def code_use(self:Run): # the table of `code_use`, or `None` where it was not as
     path = self.path/'code_use.csv'
     return pd.read_csv(path, dtype=dict(time=str)) if path.exists() else None
 
+# %% ../nbs/12_cli.ipynb #aae63fce
 @patch
 def code_part(self:Run,
     files, # of `draw`
@@ -1237,7 +1240,7 @@ def stage_command(
 ENCODE_NAMES = ['granularity', 'encode_bs']
 PROBE_NAMES = [f.name for f in dataclasses.fields(ProbeSettings) if f.name not in ENCODE_NAMES]
 
-# %% ../nbs/12_cli.ipynb #4759aeac
+# %% ../nbs/12_cli.ipynb #c1b07fcf
 def trajdrl_encode(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
@@ -1253,6 +1256,7 @@ def trajdrl_probe(
     does = 'Trains heads on the curves of a run, and writes its report. Goes on where it stopped.'
     return run_command('trajdrl_probe', lambda a: stage_command('trajdrl_probe', 'probe', does, PROBE_NAMES, a, say_report), argv)
 
+# %% ../nbs/12_cli.ipynb #9accdc76
 def trajdrl_decode(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code

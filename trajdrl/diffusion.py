@@ -7,7 +7,7 @@ __all__ = ['dsm_loss', 'loss_weight', 'code_penalty', 'DiffusionModel', 'draw_ti
            'ema_update', 'EMA', 'save_checkpoint', 'load_checkpoint', 'RunLog', 'diffusion_learner', 'lr_schedule',
            'train_diffusion', 'ema_encoder', 'tiny_learner', 'code_use', 'code_use_text', 'plot_code_use']
 
-# %% ../nbs/05_diffusion.ipynb #d787cc2b
+# %% ../nbs/05_diffusion.ipynb #1b694803
 import time
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from fastai.callback.training import GradientClip
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch
+from matplotlib.ticker import LogFormatter
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -379,7 +380,7 @@ def code_use_text(
     return True, (f'The score network uses the code: with that of another image the loss is {1 + r.rise:.3g} times as large at t = {num(r.time)} '
                   f'(95 % interval {1 + r.lo:.3g} to {1 + r.hi:.3g}), the most along t; it is told from 1 between t = {span[0]} and {span[1]}.')
 
-# %% ../nbs/05_diffusion.ipynb #437ae533
+# %% ../nbs/05_diffusion.ipynb #953ebdd5
 def plot_code_use(
     df:pd.DataFrame, # from `code_use`
     ax=None, # matplotlib axes; new ones if `None`
@@ -392,4 +393,5 @@ def plot_code_use(
     ax.fill_between(t, (1 + df.lo).clip(lower=1e-3), 1 + df.hi, color=line.get_color(), alpha=.2, lw=0)
     ax.axhline(1, color='grey', ls=':')
     ax.set(xlabel='diffusion time t', ylabel="loss with another image's code\n/ loss with the own", yscale='log')
+    ax.yaxis.set_major_formatter('{x:g}'), ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, .5)))
     return ax

@@ -378,7 +378,7 @@ def find_rows(
             raise ValueError(f"out holds {key['task']}, {key['head']} with {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file, or delete it")
     return rows
 
-# %% ../nbs/09_downstream.ipynb #3f975268
+# %% ../nbs/09_downstream.ipynb #ac9c7704
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -413,13 +413,19 @@ def probe(
         settings = dict(lr=p['lrs'], seed=p['seeds'], epochs=[p['epochs']], n_train=[facts['n_train']], n_test=[facts['n_test']])
         rows = find_rows(read_rows(out), key, settings)
         if not len(rows):
-            shown, at = [(view(head, xs), ys) for xs, ys in splits], ['curve'] if '_' in head else times
             more = dict(bs=bs, bf16=bf16, device=device, **(head_kw or {}).get(head.split('_')[0], {}))
-            rows = probe_yardstick(head, *shown, at, p['lrs']) if head in GRIDS else probe_head(head, *shown, n_classes, at, **p, **more)
+            rows = _probe_one(head, splits, n_classes, times, p, more)
             rows = _finish(rows, key, {**facts, 'epochs': p['epochs']}, out)
             if log: log(_line(rows, time.perf_counter() - start))
         tables.append(rows)
     return pd.concat(tables, ignore_index=True)
+
+# %% ../nbs/09_downstream.ipynb #9723d2d3
+def _probe_one(head, splits, n_classes, times, plan, more):
+    "The rows of one head"
+    shown, at = [(view(head, xs), ys) for xs, ys in splits], ['curve'] if '_' in head else times
+    if head in GRIDS: return probe_yardstick(head, *shown, at, plan['lrs'])
+    return probe_head(head, *shown, n_classes, at, **plan, **more)
 
 # %% ../nbs/09_downstream.ipynb #eed560aa
 COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs'.split()
@@ -536,7 +542,7 @@ def paired_difference(
     p = stats.ttest_1samp(diff, 0).pvalue if len(diff) > 1 and diff.std() > 1e-12 else np.nan
     return dict(gain=gain, lo=lo, hi=hi, p=p, n=len(diff))
 
-# %% ../nbs/09_downstream.ipynb #eaaa12ca
+# %% ../nbs/09_downstream.ipynb #25dcec1a
 def paired_gain(
     df:pd.DataFrame, # rows of `probe` with heads of both kinds
     level:float=0.95, # of confidence
@@ -556,7 +562,10 @@ def paired_gain(
         rows.append(dict(task=task, granularity=k, head=sides[0][0], other=sides[1][0], time=sides[1][1], **gain))
     return pd.DataFrame(rows)
 
-def can_pair(df) -> bool:
+# %% ../nbs/09_downstream.ipynb #349055fb
+def can_pair(
+    df:pd.DataFrame, # rows of `probe`
+) -> bool:
     "Whether `paired_gain` has both sides"
     return 'mlp' in set(df['head']) and bool(set(CURVE_HEADS) & set(df['head']))
 
@@ -566,7 +575,7 @@ HEAD_STYLE = dict(
     mlp_mean=('C4', 'MLP, mean code'), linear=('C5', 'linear, one point'), linear_joined=('C6', 'linear, codes joined'),
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
-# %% ../nbs/09_downstream.ipynb #4bbef10c
+# %% ../nbs/09_downstream.ipynb #cd3859c6
 def gain_table(
     tables:dict, # name of a run -> rows of `probe`, of one granularity
     **kwargs, # passed to `paired_gain`
@@ -580,6 +589,7 @@ def gain_table(
         parts.append(g[['run', 'task', 'chance', 'other', 'time', 'point', 'head', 'curve', 'gain', 'lo', 'hi', 'p', 'n']])
     return pd.concat(parts, ignore_index=True)
 
+# %% ../nbs/09_downstream.ipynb #4d99a512
 def gain_cells(
     gains:pd.DataFrame, # from `gain_table`
 ) -> pd.DataFrame: # run, task, best point, curve, gain, p
@@ -589,7 +599,14 @@ def gain_cells(
                  'gain, points': f'{100*r.gain:+.1f} ({100*r.lo:+.1f} to {100*r.hi:+.1f})', 'p': f'{r.p:.2g}' if r.p == r.p else ''}) for r in gains.itertuples()]
     return pd.DataFrame(rows)
 
-# %% ../nbs/09_downstream.ipynb #428751c0
+# %% ../nbs/09_downstream.ipynb #cea681a4
+def _plot_points(ax, g, **kwargs):
+    "Accuracy over t with its band"
+    g = g.assign(t=[float(Fraction(t)) for t in g.time]).sort_values('t')
+    line, = ax.plot(g.t, 100*g['mean'], **kwargs)
+    ax.fill_between(g.t, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
+
+# %% ../nbs/09_downstream.ipynb #4c956f7d
 def plot_accuracy(
     df:pd.DataFrame, # rows of `probe`, of one granularity
     task:str, # which task
@@ -612,12 +629,6 @@ def plot_accuracy(
     ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', title=task)
     ax.legend(fontsize=8 if s['head'].nunique() < 5 else 6.5)
     return ax
-
-def _plot_points(ax, g, **kwargs):
-    "Accuracy over t with its band"
-    g = g.assign(t=[float(Fraction(t)) for t in g.time]).sort_values('t')
-    line, = ax.plot(g.t, 100*g['mean'], **kwargs)
-    ax.fill_between(g.t, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
 
 # %% ../nbs/09_downstream.ipynb #a682b5b9
 def plot_accuracies(
