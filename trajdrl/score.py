@@ -6,8 +6,9 @@
 __all__ = ['DATA_STD', 'fir_down', 'fir_up', 'halve', 'double', 'zeroed', 'rescaled_sum', 'BigGANBlock', 'SelfAttention',
            'ScoreNet']
 
-# %% ../nbs/04_score.ipynb #b6007072
+# %% ../nbs/04_score.ipynb #1e2f29bf
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -18,27 +19,34 @@ from .core import check_choice, check_number
 from .encoder import TimeEmbedding, group_norm, scale_shift
 from .sde import VESDE, expand_as
 
-# %% ../nbs/04_score.ipynb #1fc75997
-def _fir_kernel(x, gain):
-    "The filter for each channel of `x`, (c, 1, 4, 4); its weights add up to `gain` in each direction"
-    k = torch.tensor([1., 3., 3., 1.], device=x.device, dtype=x.dtype) * (gain / 8)
-    return (k[:, None] * k).expand(x.shape[1], 1, 4, 4)
+# %% ../nbs/04_score.ipynb #c54c4600
+@lru_cache(maxsize=64)
+def _down_matrix(n, device, dtype):
+    "(n, ceil(n/2)): halves a side of n pixels through (1, 3, 3, 1), the border repeated"
+    pad = F.pad(torch.eye(n)[:, None], (1, 1 + n % 2), mode='replicate')
+    return F.conv1d(pad, torch.tensor([[[1., 3., 3., 1.]]]) / 8, stride=2)[:, 0].to(device, dtype)
 
+@lru_cache(maxsize=64)
+def _up_matrix(n, size, device, dtype):
+    "(n, size): doubles a side of n pixels through (1, 3, 3, 1), the border repeated, and cuts it to `size`"
+    pad = F.pad(torch.eye(n)[:, None], (1, 1), mode='replicate')
+    return F.conv_transpose1d(pad, torch.tensor([[[1., 3., 3., 1.]]]) / 4, stride=2, padding=3)[:, 0, :size].to(device, dtype)
+
+# %% ../nbs/04_score.ipynb #04774dc3
 def fir_down(
     x:torch.Tensor, # (b, c, h, w)
 ) -> torch.Tensor: # (b, c, ceil(h/2), ceil(w/2))
     "Halves an image or a feature map through the filter (1, 3, 3, 1)"
-    pad = F.pad(x, (1, 1 + x.shape[-1] % 2, 1, 1 + x.shape[-2] % 2), mode='replicate')
-    return F.conv2d(pad, _fir_kernel(x, 1), stride=2, groups=x.shape[1])
+    rows, cols = (_down_matrix(n, x.device, x.dtype) for n in x.shape[-2:])
+    return rows.T @ (x @ cols)
 
-# %% ../nbs/04_score.ipynb #e71ee4c1
 def fir_up(
     x:torch.Tensor, # (b, c, h, w)
     size, # (height, width) wanted: twice those of `x`, or one less
 ) -> torch.Tensor: # (b, c, *size)
     "Doubles a feature map through the filter (1, 3, 3, 1), cut to `size`"
-    up = F.conv_transpose2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), _fir_kernel(x, 2), stride=2, padding=3, groups=x.shape[1])
-    return up[..., :size[0], :size[1]]
+    rows, cols = (_up_matrix(n, s, x.device, x.dtype) for n, s in zip(x.shape[-2:], size))
+    return rows.T @ (x @ cols)
 
 # %% ../nbs/04_score.ipynb #094dd82b
 def halve(
