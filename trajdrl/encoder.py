@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['MODEL_CARD', 'TimeEmbedding', 'group_norm', 'WideBlock', 'scale_shift', 'Encoder', 'sample_code', 'n_params']
 
-# %% ../nbs/03_encoder.ipynb #1c3534ae
+# %% ../nbs/03_encoder.ipynb #f7cd7996
 import io, math
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -187,6 +188,18 @@ def _from_pretrained(cls:Encoder, *, model_id, **kwargs):
         with redirect_stdout(io.StringIO()): return super(Encoder, cls)._from_pretrained(model_id=model_id, **kwargs)
     except (SafetensorError, RuntimeError, OSError) as e:
         raise ValueError(f'{model_id} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
+
+# %% ../nbs/03_encoder.ipynb #07066033
+@patch(cls_method=True)
+def from_pretrained(cls:Encoder,
+    name, # folder of an encoder, or user/name of one on the Hugging Face hub
+    **kwargs, # passed to `PyTorchModelHubMixin.from_pretrained`
+) -> Encoder:
+    "The encoder that `save_pretrained` left"
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and (str(name).count('/') != 1 or str(name)[0] in './~'):
+        raise FileNotFoundError(f'name={str(name)!r} is no folder; give the folder of an encoder, or user/name of one on the Hugging Face hub')
+    return super(Encoder, cls).from_pretrained(folder if folder.is_dir() else name, **kwargs)
 
 # %% ../nbs/03_encoder.ipynb #54b1ef6e
 def n_params(
