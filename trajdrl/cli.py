@@ -112,7 +112,7 @@ def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
     return {f.name: f for group in GROUPS for f in dataclasses.fields(group)}
 
-# %% ../nbs/12_cli.ipynb #f81c257b
+# %% ../nbs/12_cli.ipynb #1e256d3c
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
@@ -120,7 +120,7 @@ PRESETS = dict(
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  fir=True, scaling='sigma', dropout=.1, steps=70_000, every=1000, lr=2e-4, warmup=5000, schedule='constant',
-                 weighting='paper', stratify=False, bf16=False, granularity=PAPER_GRID, n_train=None, n_test=None,
+                 weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
                  head_seeds=5, epochs=100, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
