@@ -330,7 +330,7 @@ def tiny_learner(
     score = ScoreNet(d, data.channels, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1.)
     return diffusion_learner(to_dls(data, bs=16), encoder, score, out, **{'lr': 2e-3, 'weighting': 'edm', 'stratify': True, **kwargs})
 
-# %% ../nbs/05_diffusion.ipynb #f38c85eb
+# %% ../nbs/05_diffusion.ipynb #a91c77ac
 @torch.no_grad()
 def code_use(
     encoder:Encoder, # E(x0, t)
@@ -342,6 +342,9 @@ def code_use(
 ) -> pd.DataFrame: # time, true, shuffled, rise, lo, hi
     "Loss of equation 4 with each image's own code and with another's, and the relative rise with its 95 % interval over images"
     if len(x0) < 3: raise ValueError(f'x0 has {len(x0)} images; give 3 at least')
+    if not x0.is_floating_point() or not x0.abs().max() <= 1.001: raise ValueError('x0 has values outside [-1, 1], or not finite; give images in [-1, 1]')
+    if not len(times): raise ValueError('times is empty; give one at least')
+    check_number('bs', bs, 1, whole=True)
     gen, rows = torch.Generator().manual_seed(seed), []
     for time in times:
         eps = torch.randn(x0.shape, generator=gen).to(x0.device)

@@ -266,7 +266,7 @@ def probe_head(
                               test_acc=test_acc[i][p] if pick[p] == l else np.nan, selected=pick[p] == l)
                          for p, t in enumerate(points) for l, lr in enumerate(lrs) for i, s in enumerate(seeds)])
 
-# %% ../nbs/09_downstream.ipynb #6e69a882
+# %% ../nbs/09_downstream.ipynb #1c3dbe1c
 VIEWS = dict(joined=lambda x: x.flatten(1)[:, None], mean=lambda x: x.mean(1, keepdim=True)) # (n, T, d) -> (n, 1, T d) or (n, 1, d)
 CURVE_HEADS = ('gru', 'transformer') # they read the curve in its order
 GRIDS = {'linear': (.01, .1, 1.), 'linear_joined': (.01, .1, 1.), 'knn': (5, 20, 50), 'knn_joined': (5, 20, 50)} # what is searched: C, and k
@@ -277,6 +277,7 @@ def view(
     x:torch.Tensor, # codes (n, T, d), standardised
 ) -> torch.Tensor: # (n, T, d), or (n, 1, width)
     "What a head is shown of the curves"
+    check_choice('head', head, PROBES)
     return VIEWS[head.split('_')[1]](x) if '_' in head else x
 
 # %% ../nbs/09_downstream.ipynb #d40ed0ef
@@ -575,12 +576,13 @@ HEAD_STYLE = dict(
     mlp_mean=('C4', 'MLP, mean code'), linear=('C5', 'linear, one point'), linear_joined=('C6', 'linear, codes joined'),
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
-# %% ../nbs/09_downstream.ipynb #cd3859c6
+# %% ../nbs/09_downstream.ipynb #c140bdc1
 def gain_table(
     tables:dict, # name of a run -> rows of `probe`, of one granularity
     **kwargs, # passed to `paired_gain`
 ) -> pd.DataFrame: # run, task, chance, other, time, point, head, curve, gain, lo, hi, p, n
     "The two sides of `paired_gain` with their test accuracies, for each run and task"
+    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
     parts = []
     for run, df in tables.items():
         g, s = paired_gain(df, **kwargs), summarise(df).set_index(['task', 'head', 'time'])

@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'gaussian_score', 'conditioned', 'sample_heun', 'sample_ode', 'sample_pc', 'log_likelihood', 'decode',
            'decode_parts', 'decode_mixes', 'decode_errors', 'save_rows', 'load_rows', 'plot_rows']
 
-# %% ../nbs/06_sampling.ipynb #83c15347
+# %% ../nbs/06_sampling.ipynb #0fdf8661
 import json, math
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.integrate import solve_ivp
 
-from .core import atomic_path, check_number, mean_interval
+from .core import as_time, atomic_path, check_number, mean_interval
 from .encoder import Encoder
 from .score import ScoreNet
 from .sde import VESDE
@@ -44,7 +44,8 @@ def conditioned(
     code = (lambda t: encoder.eval().code(x0, t)) if z is None else z if callable(z) else (lambda t: z)
     return lambda x, t: score(x, float(t), code(float(t)))
 
-# %% ../nbs/06_sampling.ipynb #68940b9f
+# %% ../nbs/06_sampling.ipynb #b9fe75a6
+@torch.no_grad()
 def sample_heun(
     score, # (x, t) -> score
     x:torch.Tensor, # where to start: a sample of `sde.prior`, (b, c, h, w)
@@ -65,7 +66,8 @@ def sample_heun(
         if callback: callback(i, ts[i + 1].item(), x)
     return x
 
-# %% ../nbs/06_sampling.ipynb #0d188c30
+# %% ../nbs/06_sampling.ipynb #10c3480f
+@torch.no_grad()
 def sample_ode(
     score, # (x, t) -> score
     x:torch.Tensor, # a sample of `sde.prior`, (b, c, h, w)
@@ -81,7 +83,7 @@ def sample_ode(
     found = solve_ivp(slope, (1., 0.), x.double().cpu().numpy().ravel(), rtol=rtol, atol=atol)
     return torch.as_tensor(found.y[:, -1].reshape(x.shape), dtype=x.dtype, device=x.device), found.nfev
 
-# %% ../nbs/06_sampling.ipynb #0d524741
+# %% ../nbs/06_sampling.ipynb #cdf870cc
 def _langevin(score, x, t, snr, generator):
     "One Langevin step at time t, of the size that `snr` sets"
     s, noise = score(x, t), torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -89,6 +91,7 @@ def _langevin(score, x, t, snr, generator):
     step = 2 * (snr * norm(noise) / norm(s))**2
     return x + step * s + (2 * step).sqrt() * noise
 
+@torch.no_grad()
 def sample_pc(
     score, # (x, t) -> score
     x:torch.Tensor, # a sample of `sde.prior`, (b, c, h, w)
@@ -142,7 +145,7 @@ def log_likelihood(
     prior = torch.distributions.Normal(0., sde.std(1.).double().item())
     return prior.log_prob(torch.as_tensor(end[:-b].reshape(b, -1))).sum(1) + torch.as_tensor(end[-b:])
 
-# %% ../nbs/06_sampling.ipynb #5d2eaafa
+# %% ../nbs/06_sampling.ipynb #6f4b4152
 @torch.no_grad()
 def decode(
     score:ScoreNet, # trained with `encoder`
@@ -155,6 +158,7 @@ def decode(
     seed:int=0, # of the starting noise, the same for every image
 ) -> torch.Tensor: # images in [-1, 1], (b, c, h, w)
     "Images from curves, from their code at one time, or from fixed codes, by the probability-flow ODE"
+    if t is not None and (encoder is None or x0 is None): raise ValueError('t is the time of a code of x0; give encoder and x0 with it, or z alone')
     if x0 is None and shape is None: raise ValueError('shape is missing; give it with z, or give encoder and x0')
     shape = x0.shape if shape is None else shape
     if t is not None: z = encoder.eval().code(x0, float(t))
@@ -163,7 +167,7 @@ def decode(
     start = score.sde.prior((1, *shape[1:]), generator=torch.Generator().manual_seed(seed)).to(device)
     return sample_heun(f, start.expand(shape).clone(), score.sde, n).clamp(-1, 1)
 
-# %% ../nbs/06_sampling.ipynb #2c655975
+# %% ../nbs/06_sampling.ipynb #ff605fae
 PARTS = (0, .3, .5, .7, 1)
 
 def decode_parts(
@@ -174,7 +178,7 @@ def decode_parts(
     **kwargs, # passed to `decode`
 ) -> dict: # name -> images (b, c, h, w)
     "Images, their decodes from single times, and from the whole curve"
-    parts = {f'z({t:g})': decode(score, encoder, x0, t, **kwargs) for t in times}
+    parts = {f'z({float(as_time(t)):.3g})': decode(score, encoder, x0, as_time(t), **kwargs) for t in times}
     return {'image': x0, **parts, 'whole curve': decode(score, encoder, x0, **kwargs)}
 
 def decode_mixes(
@@ -201,13 +205,15 @@ def decode_errors(
         rows.append(dict(part=name, rmse=mean, lo=lo, hi=hi, other=rms(x, x0.roll(1, 0)).mean().item(), n=len(x0)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/06_sampling.ipynb #9bd749ee
+# %% ../nbs/06_sampling.ipynb #4726021e
 def save_rows(
     path, # of a PNG file
     parts:dict, # name -> images in [-1, 1], (b, c, h, w)
 ):
     "Rows of images as one PNG whose names are in its text"
-    tiles = torch.stack(list(parts.values())).cpu() # (rows, b, c, h, w)
+    if not parts or len({getattr(x, 'shape', None) for x in parts.values()}) > 1: raise ValueError('parts is empty or uneven; give rows of one shape, (b, c, h, w)')
+    tiles = torch.stack(list(parts.values())).detach().cpu() # (rows, b, c, h, w)
+    if not tiles.is_floating_point() or not tiles.abs().max() <= 1.001: raise ValueError('parts has values outside [-1, 1], or not finite; give images in [-1, 1]')
     rows, b, c, h, w = tiles.shape
     flat = ((tiles + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(rows * h, b * w, c).numpy()
     info = PngInfo()
@@ -219,7 +225,7 @@ def load_rows(
 ): # names, pixels (rows * h, b * w) or (rows * h, b * w, 3), uint8
     "Names and pixels of a PNG from `save_rows`"
     try:
-        with Image.open(path) as im: names, pixels = im.text.get('rows'), np.asarray(im)
+        with Image.open(path) as im: names, pixels = im.text.get('rows'), np.array(im)
     except (UnidentifiedImageError, AttributeError): names = None
     if names is None: raise ValueError(f'{path} holds no rows of images; give a file of save_rows')
     return json.loads(names), pixels

@@ -195,7 +195,7 @@ def _plain_stepper(watch, nets, data, bs):
         return watch
     return run
 
-# %% ../nbs/13_speed.ipynb #c4074762
+# %% ../nbs/13_speed.ipynb #2c2f6b16
 DEFAULT_WAYS = 'plain', 'fp32', 'channels_last', 'bf16', 'bf16+channels_last'
 
 def bench_step(
@@ -210,6 +210,8 @@ def bench_step(
 ) -> pd.DataFrame: # one row a turn and way
     "Times the package's training step in several ways against the plain one, in turns"
     for k, v in dict(bs=bs, turns=turns, steps=steps).items(): check_number(k, v, 1, whole=True)
+    ways = [ways] if isinstance(ways, str) else list(ways)
+    if len(set(ways)) < len(ways): raise ValueError(f'ways={ways} names one twice; give each once')
     if 'plain' not in ways: raise ValueError("ways lacks 'plain', which the others are compared with; add it")
     for w in ways: way_parts(w)
     settings, data = make_settings('cifar10', preset), random_images(4 * bs, size)
@@ -257,7 +259,7 @@ def plot_speed(
     ax.invert_yaxis()
     return ax
 
-# %% ../nbs/13_speed.ipynb #30ad6f09
+# %% ../nbs/13_speed.ipynb #06cb9725
 def speed_text(
     df:pd.DataFrame, # from `bench_step`
     goal:float=1.6, # ratio wanted
@@ -276,4 +278,4 @@ def speed_text(
     if cpu and given < calm:
         return text + (f' In a turn that counts the process had {100 * given:.0f} % of its threads, '
                        f'so whether the goal of {goal:g} is met cannot be told from this table.')
-    return text + f" The goal of {goal:g} is {'met' if f.ratio >= goal else 'not met'}."
+    return text + f" The goal that was set before measuring, {goal:g} times, is {'met' if f.ratio >= goal else 'not met'}."
