@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['MAIN_HEADS', 'GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET', 'PAPER_SIZES', 'WORDS', 'KINDS', 'STAGES',
-           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'DECODED', 'KNOWN', 'GLANCE', 'YARDS', 'LINES',
-           'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings', 'ProbeSettings',
-           'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value', 'usable_device',
-           'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run', 'peak_memory',
-           'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan', 'check_settings',
-           'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row', 'where_known', 'percent', 'span_text',
-           'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead', 'granularity_table', 'plot_granularity',
-           'picture', 'tight', 'html_table', 'glance_rows', 'full_rows', 'main_granularity', 'slug', 'make_report',
-           'complain', 'run_command', 'split_args', 'begin', 'trajdrl_run', 'trajdrl_train', 'say_report',
-           'stage_command', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report']
+           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'DECODED', 'DISTANCE', 'KNOWN', 'GLANCE', 'YARDS',
+           'LINES', 'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings',
+           'ProbeSettings', 'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value',
+           'usable_device', 'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run',
+           'peak_memory', 'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan',
+           'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row', 'where_known', 'percent',
+           'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead', 'granularity_table',
+           'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows', 'full_rows', 'main_granularity', 'slug',
+           'make_report', 'complain', 'run_command', 'split_args', 'begin', 'trajdrl_run', 'trajdrl_train',
+           'say_report', 'stage_command', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report']
 
 # %% ../nbs/12_cli.ipynb #f3317338
 import argparse, base64, dataclasses, difflib, os, re, shlex, sys, time, warnings
@@ -573,12 +573,13 @@ def train(self:Run,
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.check_code(log)
 
-# %% ../nbs/12_cli.ipynb #d2e82d2e
+# %% ../nbs/12_cli.ipynb #4629cbc5
 @patch
 def networks(self:Run): # encoder, score network
     "The run's two networks with their averaged weights, as far as they are trained"
     from trajdrl.diffusion import load_checkpoint
     learn = self.learner(self.path)
+    if not learn.run_log.checkpoint.exists(): raise ValueError(f'{learn.run_log.checkpoint} is missing, and only it holds the score network; copy it there, or train again')
     learn.model.to(learn.dls.device)
     learn.create_opt()
     load_checkpoint(learn, learn.run_log.checkpoint)
@@ -779,7 +780,7 @@ def unfinished_text(
     who, last = HEAD_WORDS[head].split()[1], d.epochs.iloc[0]
     return [f'Most of these {who} heads were best at their last epoch ({last}): trained longer, they may read more.']
 
-# %% ../nbs/12_cli.ipynb #f862c670
+# %% ../nbs/12_cli.ipynb #eaba62dc
 JOINED = 'mlp_joined', 'mlp_mean' # they see all points, but not as a curve
 
 def best_rows(
@@ -813,10 +814,10 @@ def verdicts(
 def _known_text(k):
     "Where single points know a task"
     best = f'the best by validation, t = {_num(k.time)}, reads'
-    if not k.known: return f'No single point is told from chance ({best} {100*k["mean"]:.1f} %).'
-    return f'Single points know it {span_text(k.times, k.all_times)}; {best} {percent(k["mean"], k.lo, k.hi)}.'
+    if not k.known: return f'At no single point is an MLP told from chance ({best} {100*k["mean"]:.1f} %).'
+    return f'An MLP on a single point reads it {span_text(k.times, k.all_times)}; {best} {percent(k["mean"], k.lo, k.hi)}.'
 
-# %% ../nbs/12_cli.ipynb #100951d3
+# %% ../nbs/12_cli.ipynb #d4fe4653
 def lead(
     df, # rows of `probe`, of one granularity
 ) -> str:
@@ -825,7 +826,7 @@ def lead(
     heads, text = set(df['head']), ''
     if 'mlp' in heads:
         known = where_known(df)
-        text = f'Single points read {known.known.sum()} of {len(known)} tasks above chance. '
+        text = f'An MLP on a single point reads {known.known.sum()} of {len(known)} tasks above chance. '
     if not can_pair(df): return text
     g = paired_gain(df)
     up, down = (g.lo > 0).sum(), (g.hi < 0).sum()
@@ -1022,18 +1023,22 @@ def code_part(self:Run,
 CODE = ('The loss of equation 4 on validation images, with each image\'s own code and with the code of another, under the same noise: its '
         'relative rise, with 95 % intervals over images. No rise means that the score network looks past the code.')
 
-# %% ../nbs/12_cli.ipynb #c73dc09b
+# %% ../nbs/12_cli.ipynb #ecddf72a
 @patch
 def decode_part(self:Run,
     files, # of `draw`
 ) -> list: # of parts of the page
     "The section with what `decode` left, if it was called"
+    import pandas as pd
     if 'decodes' not in files or 'mixes' not in files: return []
     shown = [picture(files[k], text) for k, text in dict(decodes='Decodes of single points and of the curve', mixes='Decodes of mixtures').items()]
-    return [fx.H2('What comes back from a curve'), fx.Div(*shown, cls='figures'), fx.P(DECODED, cls='soft')]
+    rows = [{'decoded': r.part, 'distance from its image': f'{r.rmse:.3f} ({r.lo:.3f} to {r.hi:.3f})', 'from another image': f'{r.other:.3f}'}
+            for r in pd.read_csv(self.path/'decode_error.csv').itertuples()]
+    return [fx.H2('What comes back from a curve'), fx.Div(*shown, cls='figures'), fx.P(DECODED, cls='soft'), html_table(rows, DISTANCE)]
 
 DECODED = ('Left: test images, and what the score network makes of the same noise under their code at one time, z(t), or under their whole curve. '
            'Right: the curves of two images mixed, from all a to all b.')
+DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
 
 # %% ../nbs/12_cli.ipynb #7e047b9c
 @patch
@@ -1050,7 +1055,7 @@ def intro(self:Run):
     if still: facts.append(f'Not finished yet: {", ".join(still)}.')
     return fx.H1(f'What the curves of {d["name"]} know'), fx.P(' '.join(facts), cls='soft')
 
-# %% ../nbs/12_cli.ipynb #b623c9cd
+# %% ../nbs/12_cli.ipynb #7c22c103
 @patch
 def findings(self:Run,
     df, # rows of `probe`, of one granularity
@@ -1067,7 +1072,7 @@ def findings(self:Run,
     if files['granularity']: parts += [fx.H2('What a finer grid brings'), gallery('granularity', 'granularity')]
     return parts
 
-KNOWN = ('Accuracy of single points, scaled so that 0 is chance and 1 is perfect. The encoder always sees the clean image; '
+KNOWN = ('Accuracy of an MLP on single points, scaled so that 0 is chance and 1 is perfect. The encoder always sees the clean image; '
          't tells it how much noise the score network faces, from none (0) to all (1).')
 GLANCE = 'Test accuracy with 95 % intervals in brackets'
 YARDS = 'Yardsticks, by test accuracy: what is not an MLP is deterministic, and has no interval'
@@ -1217,7 +1222,7 @@ def say_report(run, log):
     log(f'done; {clock(total)} of computing in all, at most {peak_memory():.2f} GB of memory')
     log(f'report: {page}')
 
-# %% ../nbs/12_cli.ipynb #42850340
+# %% ../nbs/12_cli.ipynb #a4ce1369
 def stage_command(
     prog:str, # name of the command
     stage:str, # encode or probe
@@ -1232,8 +1237,8 @@ def stage_command(
     p.add_argument('dir', metavar='DIR', help='folder of the run')
     given, more = split_args(vars(add_settings(p, [ProbeSettings], leave_out).parse_args(argv)))
     log, run = Progress(), Run(more['dir'], device=more.get('device'))
+    check_settings(dataclasses.replace(run.settings, **given), run.config['data']['tasks'])
     run.change(stage, given)
-    check_settings(run.settings, run.config['data']['tasks'])
     run.finish([stage], log)
     then(run, log)
 
@@ -1256,7 +1261,7 @@ def trajdrl_probe(
     does = 'Trains heads on the curves of a run, and writes its report. Goes on where it stopped.'
     return run_command('trajdrl_probe', lambda a: stage_command('trajdrl_probe', 'probe', does, PROBE_NAMES, a, say_report), argv)
 
-# %% ../nbs/12_cli.ipynb #9accdc76
+# %% ../nbs/12_cli.ipynb #29efefa9
 def trajdrl_decode(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
@@ -1267,6 +1272,7 @@ def trajdrl_decode(
         args = p.parse_args(argv)
         run, log = Run(args.dir, device=getattr(args, 'device', None)), Progress()
         run.encoder() # says so where the training is not finished
+        log('decoding points, curves and mixtures')
         run.decode()
         if run.finished('probe'): say_report(run, log)
         else: log(f'decodes.png, mixes.png and decode_error.csv are in {run.path}')
