@@ -192,7 +192,7 @@ def split_rows(
     "A random split, 70 : 10 : 20"
     return [torch.from_numpy(a) for a in np.split(np.random.default_rng(seed).permutation(n), [7*n // 10, 8*n // 10])]
 
-# %% ../nbs/10_mine.ipynb #59abb2be
+# %% ../nbs/10_mine.ipynb #90ed3c8b
 class CodePairs:
     "Members of a stack: codes, the two times that each member reads, and its seed"
     def __init__(self,
@@ -202,7 +202,7 @@ class CodePairs:
         seeds, # each member's seed
     ):
         self.z, self.n, self.d, self.seeds = z, *z.shape[1:], list(seeds)
-        self.left, self.right = (torch.as_tensor(np.asarray(a), device=z.device) for a in (left, right))
+        self.left, self.right = (torch.tensor(np.asarray(a), device=z.device) for a in (left, right))
 
     def __len__(self): return len(self.seeds)
 
@@ -769,7 +769,7 @@ def calibration_summary(
         rows.append(dict(zip(keys, k), mean=mean, lo=lo, hi=hi, seeds=len(g), passes=bool(passes)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_mine.ipynb #f84fb663
+# %% ../nbs/10_mine.ipynb #1991682c
 def calibration_table(
     df:pd.DataFrame, # of `calibrate`
     estimator:str, # whose
@@ -777,7 +777,7 @@ def calibration_table(
 ) -> pd.DataFrame: # cases x dimensions, text
     "One estimator's means with half the width of their intervals; a star where they do not pass"
     s = calibration_summary(df[(df.estimator == estimator) & (df.dtype == (dtype or df.dtype))])
-    s['text'] = [f'{r["mean"]:.2f} ± {(r["hi"] - r["lo"]) / 2:.2f}' + ('' if r['passes'] else ' *') for _, r in s.iterrows()]
+    s['text'] = [f'{round(r["mean"], 2) + 0:.2f} ± {(r["hi"] - r["lo"]) / 2:.2f}' + ('' if r['passes'] else ' *') for _, r in s.iterrows()]
     s['case'] = [f'{k}, {t:g} nats' for k, t in zip(s.kind, s.truth)]
     table = s.pivot(index='case', columns='d', values='text').reindex(list(dict.fromkeys(s.case))).fillna('')
     return table.rename_axis(columns=f'{estimator}, d =')
