@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAIN_HEADS', 'GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET', 'PAPER_SIZES', 'WORDS', 'KINDS', 'STAGES',
-           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'DECODED', 'DISTANCE', 'KNOWN', 'GLANCE', 'YARDS',
-           'LINES', 'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings',
+           'HEAD_WORDS', 'JOINED', 'CSS', 'CITE', 'NOTES', 'CODE', 'DECODED', 'DISTANCE', 'MORE', 'KNOWN', 'GLANCE',
+           'YARDS', 'LINES', 'ENCODE_NAMES', 'PROBE_NAMES', 'opt', 'ImageSettings', 'NetworkSettings', 'TrainSettings',
            'ProbeSettings', 'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value',
            'usable_device', 'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run',
            'peak_memory', 'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan',
@@ -215,7 +215,7 @@ class _Help(argparse.HelpFormatter):
     def _fill_text(self, text, width, indent):
         return '\n'.join(super(_Help, self)._fill_text(l, width, indent + ' ' * (len(l) - len(l.lstrip()))) for l in text.splitlines())
 
-# %% ../nbs/12_cli.ipynb #bae8d784
+# %% ../nbs/12_cli.ipynb #449dcac1
 def help_line(
     f:dataclasses.Field, # of `settings_fields`
 ) -> str:
@@ -228,6 +228,7 @@ def add_settings(
     parser:Parser, # gets the options
     groups, # some of `GROUPS`
     leave_out=('dataset',), # fields that are no option here
+    line=help_line, # the help of a field
 ) -> Parser:
     "Adds an option for each setting of `groups`"
     def typed(kind):
@@ -238,7 +239,7 @@ def add_settings(
     for g in groups:
         box = parser.add_argument_group(g.__doc__)
         for f in dataclasses.fields(g):
-            if f.name not in leave_out: box.add_argument(f'--{f.name}', metavar='X', type=typed(f.type), help=help_line(f))
+            if f.name not in leave_out: box.add_argument(f'--{f.name}', metavar='X', type=typed(f.type), help=line(f))
     return parser
 
 # %% ../nbs/12_cli.ipynb #23f0c6c8
@@ -647,17 +648,23 @@ def encode(self:Run,
         encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
         record.update(images_per_s=round(len(data) / (time.time() - start), 1))
 
-# %% ../nbs/12_cli.ipynb #98dddd18
+# %% ../nbs/12_cli.ipynb #d9041c51
+@patch
+def store(self:Run): # a `TrajectoryStore`
+    "The curves of the run's images, made by its own encoder"
+    from trajdrl.trajectory import TrajectoryStore
+    if not self.finished('encode'):
+        raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
+    return TrajectoryStore(self.path/'trajectory', self.encoder())
+
+# %% ../nbs/12_cli.ipynb #8bf94547
 @patch
 def probe(self:Run,
     log=print, # takes a line of progress
 ):
     "Trains all heads on the run's curves"
     from trajdrl.downstream import probe_store
-    from trajdrl.trajectory import TrajectoryStore
-    if not self.finished('encode'):
-        raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
-    s, store = self.settings, TrajectoryStore(self.path/'trajectory', self.encoder())
+    s, store = self.settings, self.store()
     self.check_code(log)
     with self.stage('probe'):
         for k in s.granularity:
@@ -1040,7 +1047,7 @@ DECODED = ('Left: test images, and what the score network makes of the same nois
            'Right: the curves of two images mixed, from all a to all b.')
 DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
 
-# %% ../nbs/12_cli.ipynb #7e047b9c
+# %% ../nbs/12_cli.ipynb #2c67095c
 @patch
 def intro(self:Run):
     "Title and facts of a run"
@@ -1053,7 +1060,10 @@ def intro(self:Run):
              f'Begun {self.config["begun"]}; {clock(sum(r["seconds"] for r in self.config["stages"].values()))} of computing.']
     still = [k for k in STAGES if not self.finished(k)]
     if still: facts.append(f'Not finished yet: {", ".join(still)}.')
-    return fx.H1(f'What the curves of {d["name"]} know'), fx.P(' '.join(facts), cls='soft')
+    more = [fx.P(fx.A(MORE, href='figures.html'))] if (self.path/'figures.html').exists() else []
+    return fx.H1(f'What the curves of {d["name"]} know'), fx.P(' '.join(facts), cls='soft'), *more
+
+MORE = "More on this run, in the form of the paper's figures: mutual information, attention, granularity, separation"
 
 # %% ../nbs/12_cli.ipynb #7c22c103
 @patch

@@ -33,7 +33,7 @@ from .heads import MLPStack, TransformerHead, standardise
 from .sampling import decode
 from .trajectory import TrajectoryStore, encode
 
-# %% ../nbs/16_explorer.ipynb #735a24e5
+# %% ../nbs/16_explorer.ipynb #99267b04
 class Explorer:
     "A finished run, seen one image, one task and one time at a time; as the last line of a cell, it shows its page"
     def __init__(self,
@@ -49,13 +49,14 @@ class Explorer:
             raise ValueError(f'the images of {self.run.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.run.path))}')
         self.data = self.run.load()
         self.store = TrajectoryStore(self.run.path/'trajectory', self.encoder, self.data)
+        self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
         self.tasks = [t for t in self.store.tasks if len(self.store.vocabs[t]) > 1]
         self.test, self.own, self.decodes, self.read, self.networks = self.data.subset('test'), {}, {}, {}, None
 
     times = property(lambda self: self.store.times, doc='The times of the stored curves')
     def __repr__(self): return f'Explorer({str(self.run.path)!r}): {len(self.test)} test images at {len(self.times)} times; tasks {", ".join(self.tasks)}'
 
-# %% ../nbs/16_explorer.ipynb #e7fb828a
+# %% ../nbs/16_explorer.ipynb #ae71f7ec
 @patch
 def _own(self:Explorer, i):
     "Is `i` the name of an image of one's own? One `ValueError` if it names nothing"
@@ -82,8 +83,8 @@ def curve(self:Explorer,
     i, # number of a test image, or name of an added one
 ) -> torch.Tensor: # float32 (T, d)
     "The curve of an image, standardised"
-    z = self.own[i][1] if self._own(i) else self.store.curves('test')[i]
-    return standardise(z[None], self.store.mean, self.store.std)[0]
+    z = self.own[i][1] if self._own(i) else np.array(self.store.curves('test')[i])
+    return standardise(z[None], self.mean, self.std)[0]
 
 # %% ../nbs/16_explorer.ipynb #207c0b2a
 @patch
@@ -103,7 +104,7 @@ def add(self:Explorer,
     self.own[name] = pixels, encode(self.encoder, pixels[None], self.times, bf16=self.store.meta['bf16'])[0]
     return name
 
-# %% ../nbs/16_explorer.ipynb #41cdc53d
+# %% ../nbs/16_explorer.ipynb #6aaea847
 @patch
 def at(self:Explorer,
     t, # a time of the store
@@ -122,7 +123,7 @@ def neighbours(self:Explorer,
     c, split = self.at(t), self.store.splits[check_choice('among', among, self.store.splits)]
     itself = i if among == 'test' and not self._own(i) else -1
     k = check_number('k', k, 1, split.stop - split.start - (itself >= 0), whole=True)
-    x = standardise(np.array(self.store.codes[split, c]), self.store.mean[c], self.store.std[c]) # (n, d)
+    x = standardise(np.array(self.store.codes[split, c]), self.mean[c], self.std[c]) # (n, d)
     search = NearestNeighbors(n_neighbors=k + (itself >= 0), algorithm='brute').fit(x.numpy())
     far, rows = (a[0] for a in search.kneighbors(self.curve(i)[c][None].numpy()))
     far, rows = far[rows != itself][:k], rows[rows != itself][:k]
@@ -221,7 +222,7 @@ def load(self:TaskHeads,
         return True
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError): return False
 
-# %% ../nbs/16_explorer.ipynb #e27bce86
+# %% ../nbs/16_explorer.ipynb #fb20bfea
 @patch
 def task_data(self:Explorer,
     task:str, # one of `tasks`
@@ -231,7 +232,7 @@ def task_data(self:Explorer,
     for split in 'train', 'valid':
         curves, y = self.store.curves(split), self.store.labels(split)[task]
         rows = np.linspace(0, len(y) - 1, min(len(y), self.n_max)).round().astype(int)
-        pairs.append((standardise(curves[rows], self.store.mean, self.store.std), torch.from_numpy(y[rows])))
+        pairs.append((standardise(curves[rows], self.mean, self.std), torch.from_numpy(y[rows])))
     return pairs
 
 @patch
@@ -286,7 +287,7 @@ def along_t(self:Explorer,
     predicted = names[p.argmax(1)]
     return pd.DataFrame(dict(time=[*self.times, 'curve'], predicted=predicted, probability=p.max(1), right=None if true is None else predicted == true))
 
-# %% ../nbs/16_explorer.ipynb #8251ca4b
+# %% ../nbs/16_explorer.ipynb #045a37ec
 MARK, PLAIN = '#d9480f', '#9db8de'
 
 def time_axis(
@@ -311,17 +312,18 @@ def plot_attention(
     if ax is None: ax = Figure(figsize=(8, 2), dpi=90).subplots()
     colours = [MARK if o == t else PLAIN for o in profile.time]
     ax.bar(range(len(profile)), 100*profile.attention, **{'width': .84, 'color': colours, **kwargs})
-    ax.plot(range(len(profile)), 100*profile['mean'], '_', color='#333', ms=420 / len(profile)**.95, mew=1.3, label='mean over validation images')
+    if t in set(profile.time): ax.axvspan(*np.array([-.5, .5]) + profile.time.tolist().index(t), color=MARK, alpha=.1, lw=0)
+    ax.hlines(100*profile['mean'], *np.arange(len(profile)) + np.array([[-.42], [.42]]), color='#333', lw=1.3, label='mean over validation images')
     ax.axhline(100 / len(profile), color='grey', ls=':', lw=1, label='uniform')
     time_axis(ax, profile.time.tolist())
     ax.set(ylabel='attention (%)', ylim=(0, 110*max(profile.attention.max(), profile['mean'].max(), 1.5 / len(profile))))
     return ax
 
-# %% ../nbs/16_explorer.ipynb #f76939e3
+# %% ../nbs/16_explorer.ipynb #9447fb0e
 def shown_classes(
     p:np.ndarray, # probabilities (T, classes)
     true:int=None, # the right class, if it is known
-    most:int=8, # how many, at most
+    most:int=6, # how many, at most
 ) -> list: # class numbers in their order
     "The classes worth a row: the right one, those predicted most often, then the most probable"
     wins = np.bincount(p.argmax(1), minlength=p.shape[1]).astype(float) + p.mean(0)
@@ -353,7 +355,7 @@ def _short(name, most=16):
     "A class name that fits"
     return name if len(name) <= most else name[:most - 1] + '…'
 
-# %% ../nbs/16_explorer.ipynb #709c497b
+# %% ../nbs/16_explorer.ipynb #c6fdd518
 def png_url(
     pixels:np.ndarray, # uint8 (h, w, c)
 ) -> str:
@@ -365,7 +367,7 @@ def png_url(
 def picture(
     pixels, # uint8 (h, w, c), or `None` for an empty place
     lines=(), # pairs of text and style below it
-    side:int=100, # in pixels of the screen
+    side:int=96, # in pixels of the screen
 ):
     "One picture with its lines"
     style = f'width:{side}px;height:{side}px;display:block;border-radius:4px;'
@@ -427,7 +429,7 @@ def say(self:ExplorerPage,
     "Shows one line above the pictures"
     self.note.value = fx.to_xml(fx.Div(text, style=f'color:{"#b00020" if bad else "#555"};line-height:20px;white-space:normal')) if text else ''
 
-# %% ../nbs/16_explorer.ipynb #c5e256e0
+# %% ../nbs/16_explorer.ipynb #a5d12353
 @patch
 def label_lines(self:ExplorerPage,
     labels:dict, # task -> class name
@@ -438,7 +440,7 @@ def label_lines(self:ExplorerPage,
     task = self.task.value
     same = like is not None and task in like and like[task] == labels[task]
     order = [task, *(t for t in labels if t != task)][:most] if labels else []
-    return [(f'{t} {labels[t]}', ('font-weight:600;' + 'color:#17803d;' * same) if t == task else 'color:#666;') for t in order]
+    return [(f'{t} {labels[t]}' if labels[t] in ('no', 'yes') else labels[t], ('font-weight:600;' + 'color:#17803d;' * same) if t == task else 'color:#666;') for t in order]
 
 @patch
 def image_html(self:ExplorerPage,
@@ -446,11 +448,11 @@ def image_html(self:ExplorerPage,
 ) -> str:
     "The chosen image, and its decodes"
     x, t = self.ex.image(self.chosen), float(self.t.value)
-    title = self.chosen if isinstance(self.chosen, str) else f'test image {self.chosen}'
+    title = (self.chosen if isinstance(self.chosen, str) else f'test image {self.chosen}') + ', and decodes' * self.decodes.value
     off = lambda a: [] if a is None else [(f'error {np.sqrt(np.mean((a / 255. - x / 255.)**2)):.2f}', 'color:#666')]
     pictures = [picture(x, self.label_lines(self.ex.labels(self.chosen)) or [('own image', 'color:#666')])]
     if self.decodes.value: pictures += [picture(a, [(n, 'font-weight:600;' + s), *off(a)]) for n, s, a in
-                                        ((f'decode at {t:.3g}', f'color:{MARK}', made[0]), ('decode of curve', '', made[1]))]
+                                        ((f'from t = {t:.3g}', f'color:{MARK}', made[0]), ('whole curve', '', made[1]))]
     return picture_row(title, pictures)
 
 @patch
@@ -461,7 +463,7 @@ def near_html(self:ExplorerPage) -> str:
     lines = lambda r: [*self.label_lines({t: r[t] for t in self.ex.tasks}, mine), (f'distance {r.distance:.2f}', 'color:#666')]
     return picture_row(f'nearest codes at t = {float(self.t.value):.3g}', [picture(images[r.row], lines(r)) for _, r in near.iterrows()])
 
-# %% ../nbs/16_explorer.ipynb #854a08d0
+# %% ../nbs/16_explorer.ipynb #6cbf9c5e
 @patch
 def chart(self:ExplorerPage) -> Figure:
     "Attention and class along t, for the chosen image, task and time"
@@ -470,13 +472,14 @@ def chart(self:ExplorerPage) -> Figure:
     n = len(shown_classes(p))
     fig = Figure(figsize=(10, 2.9 + .24*n), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + n), sharex=True)
-    plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{task}: where attention looks in this image', loc='left', fontsize=10, fontweight=600)
+    plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{task}: where attention looks in this image', loc='left', fontsize=10, fontweight='bold')
     above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=2, fontsize=8, frameon=False)
     plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
     whole = f'the whole curve says {names[p[-1].argmax()]} ({p[-1].max():.0%})'
-    below.set_title(f'{task}: what each time says, in per cent; {whole}', loc='left', fontsize=10, fontweight=600)
+    below.set_title(f'{task}: what each time says, in per cent; {whole}', loc='left', fontsize=10, fontweight='bold')
     below.set_xlabel('diffusion time t')
-    fig.subplots_adjust(.125, .13, .995, .93, hspace=.42)
+    longest = max(len(o.get_text()) for o in below.get_yticklabels())
+    fig.subplots_adjust(.052 + .0075*longest, .115, .995, .935, hspace=.42)
     fig.align_ylabels()
     return fig
 
@@ -489,7 +492,7 @@ def chart_html(self:ExplorerPage) -> str:
     src = 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
     return fx.to_xml(fx.Img(src=src, alt=f'Predicted {self.task.value} along t: {told}', style='width:1000px;max-width:100%;margin:8px 0 0;background:white'))
 
-# %% ../nbs/16_explorer.ipynb #350bbb57
+# %% ../nbs/16_explorer.ipynb #84418e35
 @patch
 def show(self:ExplorerPage):
     "Brings everything on the page up to date"
@@ -512,7 +515,7 @@ def _changed(self:ExplorerPage, change):
 def _uploaded(self:ExplorerPage, change):
     "Takes up a file that was chosen"
     for f in self.upload.value:
-        try: self.chosen = self.ex.add(bytes(f.content), f.name)
+        try: self.chosen = self.ex.add(bytes(f['content']), f['name'])
         except ValueError as e: self.say(str(e), bad=True)
         else: self.show()
 

@@ -12,7 +12,7 @@ __all__ = ['ESTIMATORS', 'MI_COLUMNS', 'MI_LABELS', 'DIMS', 'CASES', 'CALIBRATIO
            'calibration_block', 'calibrate', 'calibration_summary', 'calibration_table', 'plot_calibration',
            'bench_mine']
 
-# %% ../nbs/10_mine.ipynb #023e0f6d
+# %% ../nbs/10_mine.ipynb #cba674c5
 import math, time
 from functools import partial
 from itertools import product
@@ -31,7 +31,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from .core import *
-from .downstream import mean_interval
+from .downstream import time_left
 from .heads import Head, HeadStack, linears, weights_from
 from .trajectory import TrajectoryStore
 
@@ -593,7 +593,7 @@ def add_rows(
         with atomic_path(out) as p: table.to_csv(p, index=False)
     return table
 
-# %% ../nbs/10_mine.ipynb #813a5620
+# %% ../nbs/10_mine.ipynb #9e888d32
 def mi_table(
     codes, # a `TrajectoryStore`, codes (n, T, d), or a list of T arrays (n, d)
     times=None, # of a store: a granularity, times, or `None` for all; of an array: one label a time
@@ -611,12 +611,13 @@ def mi_table(
     origin, table = hash_arrays(z, *map(str, times))[:12], read_mi(out)
     plan = list(_mi_plan(estimators, seeds, settings, null, device))
     todo = [(name, missing, kw, said) for name, s, kw, said in plan if (missing := _mi_missing(table, out, origin, name, s, said))]
-    for k, (name, s, kw, said) in enumerate(todo, 1):
+    if log: log = time_left(log, [name for name, *_ in todo])
+    for name, s, kw, said in todo:
         start = time.perf_counter()
         rows = mi_block(name, z, times, s, null, device=device, **kw)
         facts = dict(estimator=name, n=len(z), d=z.shape[2], seconds=round(time.perf_counter() - start, 2), settings=said, codes=origin)
         table = add_rows(table, rows.assign(**facts)[MI_COLUMNS].round(6), out)
-        if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s; {len(todo) - k} blocks left')
+        if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
 # %% ../nbs/10_mine.ipynb #c12d7b23
