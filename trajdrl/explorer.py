@@ -443,7 +443,7 @@ def say(self:ExplorerPage,
     style = ('color:#c62828;' if bad else GREY) + 'line-height:20px;white-space:normal'
     self.note.value = fx.to_xml(fx.Div(text, style=style)) if text else ''
 
-# %% ../nbs/16_explorer.ipynb #2cdb8852
+# %% ../nbs/16_explorer.ipynb #a96be70e
 @patch
 def label_lines(self:ExplorerPage,
     labels:dict, # task -> class name
@@ -467,7 +467,7 @@ def image_html(self:ExplorerPage,
     off = lambda a: [] if a is None else [(f'error {np.sqrt(np.mean((a / 255. - x / 255.)**2)):.2f}', GREY)]
     pictures = [picture(x, self.label_lines(self.ex.labels(self.chosen)) or [('own image', GREY)])]
     if self.decodes.value: pictures += [picture(a, [(n, 'font-weight:600;' + s), *off(a)]) for n, s, a in
-                                        ((f'from t = {t:.3g}', f'color:{MARK}', made[0]), ('whole curve', '', made[1]))]
+                                        ((f'at t = {t:.3g}', f'color:{MARK}', made[0]), ('whole curve', '', made[1]))]
     return picture_row(title, pictures)
 
 @patch
@@ -478,7 +478,7 @@ def near_html(self:ExplorerPage) -> str:
     lines = lambda r: [*self.label_lines({t: r[t] for t in self.ex.tasks}, mine), (f'distance {r.distance:.2f}', GREY)]
     return picture_row(f'nearest codes at t = {float(self.t.value):.3g}', [picture(images[r.row], lines(r)) for _, r in near.iterrows()])
 
-# %% ../nbs/16_explorer.ipynb #180778cf
+# %% ../nbs/16_explorer.ipynb #99d660eb
 @patch
 def chart(self:ExplorerPage) -> Figure:
     "Attention and class along t, for the chosen image, task and time"
@@ -492,8 +492,8 @@ def chart(self:ExplorerPage) -> Figure:
     plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
     below.set_title(f'{task}: what each time says, in per cent; the whole curve says {names[p[-1].argmax()]} ({p[-1].max():.0%})', **title)
     acc = ex.heads(task).acc
-    told = f"of validation images, t = {float(t):.3g} knows {acc['points'][ex.at(t)]:.0%}, the curve {acc['curve']:.0%}"
-    below.set_title(told, loc='right', fontsize=8, color='#444')
+    told = f"Right for validation images: t = {float(t):.3g} in {acc['points'][ex.at(t)]:.0%}, the whole curve in {acc['curve']:.0%}"
+    fig.text(.995, .02, told, ha='right', fontsize=8, color='#555')
     below.set_xlabel('diffusion time t')
     longest = max(len(o.get_text()) for o in below.get_yticklabels())
     fig.subplots_adjust(.052 + .0075*longest, .115, .995, .935, hspace=.42)
