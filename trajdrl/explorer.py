@@ -6,7 +6,7 @@
 __all__ = ['FIT', 'ATTENTION', 'MARK', 'PLAIN', 'DARK', 'GREY', 'GREEN', 'Explorer', 'fit_points', 'TaskHeads', 'time_axis',
            'plot_attention', 'shown_classes', 'plot_classes', 'png_url', 'picture', 'picture_row', 'ExplorerPage']
 
-# %% ../nbs/16_explorer.ipynb #af3846b2
+# %% ../nbs/16_explorer.ipynb #6f1661d4
 import base64, io, json, shlex, tempfile, time
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .attention import fit_heads, read_head
 from .cli import Run, slug
-from .core import as_time, atomic_path, check_choice, check_number
+from .core import atomic_path, check_choice, check_number
 from .data import read_image, to_float
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
