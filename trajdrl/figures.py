@@ -180,7 +180,7 @@ def _many_profiles(df, tasks, columns):
     for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(task, fontsize=8)
     return fig
 
-# %% ../nbs/17_figures.ipynb #3e03827f
+# %% ../nbs/17_figures.ipynb #9abe5545
 def divergence_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -191,7 +191,7 @@ def divergence_figure(
     df = df[df.encoder.isin(only) & (df.granularity == main_granularity(df.granularity.unique()))]
     if not len(df): raise LookupError(f'trajdrl_attend has not been run for dataset {dataset}, encoder {" or ".join(only)}')
     n = df.task.nunique()
-    style = dict(fmt='') if n > 8 else {}
+    style = dict(fmt='') if n > 6 else {}
     return panels([''], encoders(df), lambda ax, _, e: plot_jsd(jsd_table(df[df.encoder == e]), ax, **style), (3.4 + .08*n, 2.9 + .08*n))
 
 def sweep_figure(
@@ -207,7 +207,7 @@ def sweep_figure(
     one = lambda e, task: df[(df.encoder == e) & (df.task == task)]
     return panels(encoders(df), df.task.unique(), lambda ax, e, task: plot_sweep(one(e, task), by, ax), legend=True)
 
-# %% ../nbs/17_figures.ipynb #23eb2a9d
+# %% ../nbs/17_figures.ipynb #44f270c1
 def attribute_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -223,7 +223,7 @@ def attribute_figure(
             ax.errorbar(100*g['mean'], np.arange(len(tasks)) + .2*i, xerr=100*np.nan_to_num(g.hi - g['mean']), fmt='o', ms=3, label=head)
         ax.plot(100*g.chance, np.arange(len(tasks)), 'k|', label='chance')
         ax.set_yticks(range(len(tasks)), tasks, fontsize=7)
-        ax.set(xlabel='test accuracy (%)', ylim=(len(tasks), -1))
+        ax.set(xlabel='test accuracy (%)', xlim=(0, 102), ylim=(len(tasks), -1))
         ax.legend(fontsize=7)
     return panels([''], encoders(df), draw, (3.6, 1.2 + .17*len(tasks)), legend=True)
 
