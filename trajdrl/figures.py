@@ -132,7 +132,7 @@ def plot_sweep(
     ax.legend(fontsize=7)
     return ax
 
-# %% ../nbs/17_figures.ipynb #1199ae21
+# %% ../nbs/17_figures.ipynb #7c14735f
 def accuracy_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -147,11 +147,12 @@ def information_figure(
     t:Tables, # of some runs
     dataset:str, # name
     estimator:str='mine_paper', # whose
+    **kwargs, # passed to `plot_mi`
 ) -> Sheet:
     "Matrices of mutual information, one for each encoder"
     df = largest(t('mi', dataset=dataset))
     if estimator not in set(df.estimator): raise LookupError(f'trajdrl_mi --estimators {estimator} has not been run for dataset {dataset}')
-    return panels([''], encoders(df), lambda ax, _, e: plot_mi(df[df.encoder == e], estimator, ax=ax, fmt=''), (3.4, 2.9))
+    return panels([''], encoders(df), lambda ax, _, e: plot_mi(df[df.encoder == e], estimator, ax=ax, **{'fmt': '', **kwargs}), (3.4, 2.9))
 
 # %% ../nbs/17_figures.ipynb #3dd539a9
 def profile_figure(

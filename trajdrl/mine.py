@@ -696,18 +696,18 @@ def plot_mi(
     ax.set(xlabel='$t_j$', ylabel='$t_i$')
     return ax
 
-# %% ../nbs/10_mine.ipynb #03b11709
+# %% ../nbs/10_mine.ipynb #0510322b
 def mi_falloff(
     df:pd.DataFrame, # of `mi_table`, whose times are numbers or fractions
     column:str='normalised', # or 'nats'
 ) -> pd.DataFrame: # estimator, mean, lo, hi, seeds
-    "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds"
+    "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds, cut to [-1, 1]"
     df = df[(df.kind == 'real') & (df.t_i != df.t_j)]
     df = df.assign(apart=[abs(float(as_time(a) - as_time(b))) for a, b in zip(df.t_i, df.t_j)])
     rows = []
     for name, own in df.groupby('estimator', sort=False):
         rho = [spearmanr(g.apart, g[column]).statistic for _, g in own.groupby('seed')]
-        rows.append(dict(zip(['estimator', 'mean', 'lo', 'hi', 'seeds'], [name, *mean_interval(rho), len(rho)])))
+        rows.append(dict(zip(['estimator', 'mean', 'lo', 'hi', 'seeds'], [name, *np.clip(mean_interval(rho), -1, 1), len(rho)])))
     return pd.DataFrame(rows)
 
 # %% ../nbs/10_mine.ipynb #c84d5c8b
