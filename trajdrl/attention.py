@@ -454,7 +454,7 @@ def _transfer_line(rows, seconds):
     return (f'{r.task}: trained on {r.granularity} steps, read on {rows.grid.nunique()} grids in {seconds:.1f} s; '
             f'accuracy on the others {", ".join(f"{w} {far[w]:.1%}" for w in WAYS if w in far)} (chance {r.chance:.1%})')
 
-# %% ../nbs/11_attention.ipynb #2b689cc3
+# %% ../nbs/11_attention.ipynb #991ac1ae
 def plot_transfer(
     df:pd.DataFrame, # rows of `transfer`
     task:str, # which task
@@ -468,9 +468,9 @@ def plot_transfer(
     for way, g in over_seeds(df, 'test_acc', ['way', 'grid'], level).groupby('way', sort=False):
         g = g.sort_values('grid')
         line = ax.plot(g.grid, 100*g['mean'], **{'marker': 'o', 'ms': 4, 'label': WAYS[way], **kwargs})[0]
-        ax.fill_between(g.grid, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
+        ax.fill_between(g.grid, 100*g.lo.clip(0), 100*g.hi.clip(upper=1), color=line.get_color(), alpha=.2, lw=0)
     ax.axhline(100*df.chance.iloc[0], color='grey', ls=':', label='chance')
     ax.axvline(df.granularity.iloc[0], color='grey', lw=.8)
-    ax.set(xlabel='granularity of the grid that is read (vertical line: trained)', ylabel='test accuracy (%)', title=task)
+    ax.set(xlabel='granularity read (line: trained)', ylabel='test accuracy (%)', title=task)
     ax.legend(fontsize=8)
     return ax

@@ -179,7 +179,7 @@ def read_value(
     try: return WORDS[text.strip().lower()] if one is bool else one(text.strip())
     except (ValueError, KeyError): raise ValueError(f'{text.strip()!r} is not {KINDS[one]}') from None
 
-# %% ../nbs/12_cli.ipynb #36589c13
+# %% ../nbs/12_cli.ipynb #4e862725
 def usable_device(
     text:str, # as typed
 ) -> str:
@@ -194,12 +194,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self,
         prog:str, # name of the command
         description:str, # what it does
+        runs:bool=True, # is there something to resume, on some device?
         **kwargs, # passed to `ArgumentParser`
     ):
         super().__init__(prog, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
                          formatter_class=_Help, **kwargs)
-        self.add_argument('--resume', action='store_true', help='go on where a run in the folder stopped')
-        self.add_argument('--device', type=usable_device, help='cpu, cuda, mps, ...; the fastest there is by default')
+        if runs:
+            self.add_argument('--resume', action='store_true', help='go on where a run in the folder stopped')
+            self.add_argument('--device', type=usable_device, help='cpu, cuda, mps, ...; the fastest there is by default')
         self.add_argument('--debug', action='store_true', help="show Python's traceback when something fails")
 
     def error(self, message):
@@ -1271,7 +1273,7 @@ def trajdrl_probe(
     does = 'Trains heads on the curves of a run, and writes its report. Goes on where it stopped.'
     return run_command('trajdrl_probe', lambda a: stage_command('trajdrl_probe', 'probe', does, PROBE_NAMES, a, say_report), argv)
 
-# %% ../nbs/12_cli.ipynb #29efefa9
+# %% ../nbs/12_cli.ipynb #35ba664e
 def trajdrl_decode(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
@@ -1293,7 +1295,7 @@ def trajdrl_report(
 ) -> int: # exit code
     "Draws the report of a run anew"
     def body(argv):
-        p = Parser('trajdrl_report', 'Draws the figures and the report of a run anew, from its tables.', usage='%(prog)s DIR [options]')
+        p = Parser('trajdrl_report', 'Draws the figures and the report of a run anew, from its tables.', False, usage='%(prog)s DIR [options]')
         p.add_argument('dir', metavar='DIR', help='folder of the run')
         say_report(Run(p.parse_args(argv).dir), Progress())
     return run_command('trajdrl_report', body, argv)

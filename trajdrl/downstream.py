@@ -353,7 +353,7 @@ def check_plan(
         plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
     return plan
 
-# %% ../nbs/09_downstream.ipynb #8899f68c
+# %% ../nbs/09_downstream.ipynb #27fe2a9d
 KEY = ['task', 'head', 'granularity']
 
 def read_rows(
@@ -376,7 +376,7 @@ def find_rows(
     rows = df[(df[KEY] == pd.Series(key)).all(axis=1)]
     for k, v in settings.items():
         if len(rows) and sorted(set(rows[k])) != sorted(set(v)):
-            raise ValueError(f"out holds {key['task']}, {key['head']} with {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file, or delete it")
+            raise ValueError(f"out holds {key['task']}, {key['head']} with {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file")
     return rows
 
 # %% ../nbs/09_downstream.ipynb #ac9c7704

@@ -485,7 +485,7 @@ def ksg(
 # %% ../nbs/10_mine.ipynb #69f3968a
 ESTIMATORS = dict(mine_paper=mine_paper, mine=mine, infonce=infonce, smile=smile, ksg=ksg)
 
-# %% ../nbs/10_mine.ipynb #89c6df14
+# %% ../nbs/10_mine.ipynb #59e797ac
 def estimate(
     name:str, # one of `ESTIMATORS`
     codes:np.ndarray, # (n, T, d)
@@ -499,6 +499,7 @@ def estimate(
 ) -> np.ndarray: # nats, (M,)
     "The information of each member's two times"
     fit, bs = ESTIMATORS[check_choice('estimator', name, ESTIMATORS)], settings.get('bs', 256)
+    if not 0 < len(left) == len(right) == len(seeds): raise ValueError(f'left, right and seeds have {len(left)}, {len(right)} and {len(seeds)} entries; give one each a member')
     codes, _ = check_codes(codes, least={'mine_paper': bs, 'ksg': 20}.get(name, -(-10*bs // 7)))
     z = torch.from_numpy(codes if name == 'mine_paper' else normal_scores(codes)).transpose(0, 1).contiguous().to(device)
     if name != 'ksg':
@@ -620,21 +621,22 @@ def mi_table(
         if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
-# %% ../nbs/10_mine.ipynb #c12d7b23
+# %% ../nbs/10_mine.ipynb #0aa7e35a
 def _mi_plan(estimators, seeds, settings, null, device):
     "Blocks to measure: estimator, seeds, its settings, and these as text"
     seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if isinstance(seeds, (int, np.integer)) else list(seeds)
-    settings = settings or {}
+    settings, estimators = settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
+    if not estimators or not seeds: raise ValueError('estimators and seeds must not be empty; give one of each at least')
     for name in [*estimators, *settings]: check_choice('estimators', name, [*ESTIMATORS, 'cka'])
     together = torch.device(device).type == 'cuda'
     for name in estimators:
         kw = settings.get(name, {})
-        said = ' '.join([f'{k}={v}' for k, v in sorted(kw.items())] + ['null'] * (null and name != 'cka')) or 'default'
+        said = ' '.join([f'{k}={v}' for k, v in sorted(kw.items())] + ['null=True'] * (null and name != 'cka')) or 'default'
         for s in [seeds[:1]] if name == 'cka' else [seeds] if together else [[s] for s in seeds]: yield name, s, kw, said
 
 def _mi_missing(table, out, origin, name, seeds, said):
     "The seeds that `table` lacks for one estimator, or a `ValueError` if it is a table of other codes or settings"
-    if len(table) and set(table.codes) != {origin}: raise ValueError(f'{out} holds rows of other codes; give another out, or delete it')
+    if len(table) and set(table.codes) != {origin}: raise ValueError(f'{out} holds rows of other codes; give another out')
     own = table[table.estimator == name]
     if len(own) and set(own.settings) != {said}:
         raise ValueError(f'{out} holds {name} with settings {own.settings.iloc[0]}, not {said}; give another out')
