@@ -63,7 +63,7 @@ def claim_2(df, of):
         rows.append(_case('2. best point in the middle', of, task, d['gain'], d['lo'], d['hi'], 0, points=True, more=f', t = {float(as_time(best[0])):g} against {float(as_time(best[1])):g}'))
     return rows
 
-# %% ../nbs/18_claims.ipynb #1a1fca4d
+# %% ../nbs/18_claims.ipynb #44e99d8c
 def claim_2_attention(df, of):
     "Attention in the middle"
     times = df.time.map(_middle)
@@ -80,7 +80,8 @@ SPREAD, LATE = {'synthetic': ['background'], 'colored_mnist': ['background', 'fo
 
 def claim_4(df, of):
     "What is spread, and what is late"
-    f, rows = profile_facts(df).set_index('task'), []
+    acc = df.groupby('task')[['test_acc', 'chance']].mean()
+    f, rows = profile_facts(df).set_index('task').loc[acc.index[acc.test_acc > acc.chance + .05]], [] # heads that read the task
     for t in f.index.intersection(SPREAD.get(of[0], [])): rows.append(_case('4. spread', of, t, *f.loc[t, ['evenness', 'evenness_lo', 'evenness_hi']], .9))
     for t in f.index.intersection(LATE.get(of[0], [])): rows.append(_case('4. late', of, t, *f.loc[t, ['centre', 'centre_lo', 'centre_hi']], .6))
     return rows

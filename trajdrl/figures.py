@@ -104,12 +104,12 @@ def encoders(
     "The encoders there are, in the paper's order of rows"
     return [e for e in ('vdrl', 'drl') if e in set(df.encoder)]
 
-# %% ../nbs/17_figures.ipynb #64bc9599
+# %% ../nbs/17_figures.ipynb #280c9ea5
 class Sheet(Figure):
     "A figure that shows itself in a notebook"
     def _repr_png_(self):
         out = BytesIO()
-        self.savefig(out)
+        self.savefig(out, pil_kwargs=dict(optimize=True))
         return out.getvalue()
 
 def panels(
@@ -181,7 +181,7 @@ def information_figure(
         ax.tick_params(labelsize=7)
     return panels([''], encoders(df), draw, (3.4, 2.9))
 
-# %% ../nbs/17_figures.ipynb #3dd539a9
+# %% ../nbs/17_figures.ipynb #377b8078
 def profile_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -195,7 +195,7 @@ def profile_figure(
     if not dim: df = largest(df)
     tasks, k = list(tasks or df.task.unique()), main_granularity(df.granularity.unique())
     if len(tasks) > columns: return _many_profiles(df[df.granularity == k], tasks, columns)
-    if encoder: return panels(sorted(df.granularity.unique()), tasks, lambda ax, g, task: plot_profile(df, task, ax, g), sharey='row')
+    if encoder: return panels(sorted(df.granularity.unique()), tasks, lambda ax, g, task: plot_profile(df, task, ax, g), (2.2, 1.6), sharey='row')
     return panels(encoders(df), tasks, lambda ax, e, task: plot_profile(df[df.encoder == e], task, ax, k), sharey=True)
 
 def _many_profiles(df, tasks, columns):
