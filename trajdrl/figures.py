@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TABLES', 'COMMANDS', 'NEEDED', 'NATURAL', 'OTHERS', 'CELEBA', 'PAPER', 'find_runs', 'Tables', 'largest', 'encoders',
-           'Sheet', 'panels', 'plot_sweep', 'accuracy_figure', 'information_figure', 'profile_figure',
-           'divergence_figure', 'sweep_figure', 'main_head', 'attribute_figure', 'samples_figure', 'separation_figure',
-           'transfer_figure', 'PaperFigure', 'paper_figure', 'draw_figures', 'trajdrl_figures']
+           'panels', 'plot_sweep', 'accuracy_figure', 'information_figure', 'profile_figure', 'divergence_figure',
+           'sweep_figure', 'main_head', 'attribute_figure', 'samples_figure', 'separation_figure', 'transfer_figure',
+           'PaperFigure', 'paper_figure', 'draw_figures', 'trajdrl_figures']
 
 # %% ../nbs/17_figures.ipynb #e303a453
 import warnings
@@ -104,8 +104,8 @@ def encoders(
     "The encoders there are, in the paper's order of rows"
     return [e for e in ('vdrl', 'drl') if e in set(df.encoder)]
 
-# %% ../nbs/17_figures.ipynb #280c9ea5
-class Sheet(Figure):
+# %% ../nbs/17_figures.ipynb #2039eb03
+class _Sheet(Figure):
     "A figure that shows itself in a notebook"
     def _repr_png_(self):
         out = BytesIO()
@@ -119,10 +119,10 @@ def panels(
     size=(2.7, 2.2), # of a panel, in inches
     legend:bool=False, # keep the legend of the first panel
     sharey=False, # one scale for all panels
-) -> Sheet:
+) -> Figure:
     "A grid of panels"
     rows, cols = list(rows), list(cols)
-    fig = Sheet(figsize=(max(4, size[0] * len(cols)), .3 + size[1] * len(rows)), dpi=80, layout='constrained')
+    fig = _Sheet(figsize=(max(4, size[0] * len(cols)), .3 + size[1] * len(rows)), dpi=80, layout='constrained')
     axs = fig.subplots(len(rows), len(cols), squeeze=False, sharey=sharey)
     for i, r in enumerate(rows):
         for j, c in enumerate(cols):
@@ -156,11 +156,11 @@ def plot_sweep(
     ax.legend(fontsize=7)
     return ax
 
-# %% ../nbs/17_figures.ipynb #a1f1fdca
+# %% ../nbs/17_figures.ipynb #06078089
 def accuracy_figure(
     t:Tables, # of some runs
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "Accuracy of each time and of the curve: encoders by tasks"
     df = largest(t('accuracy', dataset=dataset))
     df = df[df.granularity == main_granularity(df.granularity.unique())]
@@ -172,7 +172,7 @@ def information_figure(
     dataset:str, # name
     estimator:str='mine_paper', # whose
     **kwargs, # passed to `plot_mi`
-) -> Sheet:
+) -> Figure:
     "Matrices of mutual information, one for each encoder"
     df = largest(t('mi', dataset=dataset))
     if estimator not in set(df.estimator): raise LookupError(f'run trajdrl_mi DIR --estimators {estimator} on the runs of {dataset}')
@@ -181,7 +181,7 @@ def information_figure(
         ax.tick_params(labelsize=7)
     return panels([''], encoders(df), draw, (3.4, 2.9))
 
-# %% ../nbs/17_figures.ipynb #377b8078
+# %% ../nbs/17_figures.ipynb #fcb27d1c
 def profile_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -189,7 +189,7 @@ def profile_figure(
     dim:int=None, # size of the code; the largest if `None`
     tasks=None, # which; all if `None`
     columns:int=8, # most panels in a row
-) -> Sheet:
+) -> Figure:
     "Attention profiles of tasks"
     df = t('attention', dataset=dataset, **({'dim': dim} if dim else {}), **({'encoder': encoder} if encoder else {}))
     if not dim: df = largest(df)
@@ -208,12 +208,12 @@ def _many_profiles(df, tasks, columns):
     for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(task, fontsize=8)
     return fig
 
-# %% ../nbs/17_figures.ipynb #e9691049
+# %% ../nbs/17_figures.ipynb #62af19be
 def divergence_figure(
     t:Tables, # of some runs
     dataset:str, # name
     only=('vdrl', 'drl'), # encoders
-) -> Sheet:
+) -> Figure:
     "Jensen-Shannon divergence between the profiles of all tasks"
     df = largest(t('attention', dataset=dataset))
     df = df[df.encoder.isin(only) & (df.granularity == main_granularity(df.granularity.unique()))]
@@ -227,7 +227,7 @@ def sweep_figure(
     dataset:str, # name
     by:str='head', # what the lines are: head, task or dim
     dim:int=None, # size of the code; the largest if `None`, all if `by` is dim
-) -> Sheet:
+) -> Figure:
     "Accuracy by granularity"
     df = t('sweep', dataset=dataset, **({'dim': dim} if dim else {}))
     df = df[df.time == 'curve']
@@ -237,7 +237,7 @@ def sweep_figure(
     one = lambda e, task: df[(df.encoder == e) & (df.task == task)]
     return panels(encoders(df), df.task.unique(), lambda ax, e, task: plot_sweep(one(e, task), by, ax), legend=True)
 
-# %% ../nbs/17_figures.ipynb #a0aee0d7
+# %% ../nbs/17_figures.ipynb #ec0c2874
 def main_head(
     df:pd.DataFrame, # rows of `probe`
 ) -> str:
@@ -249,7 +249,7 @@ def main_head(
 def attribute_figure(
     t:Tables, # of some runs
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "Test accuracy of each task on the curve and on its best point, by encoder"
     df = largest(t('accuracy', dataset=dataset))
     s = pd.concat([summarise(g).assign(encoder=e) for e, g in df.groupby('encoder')], ignore_index=True)
@@ -268,18 +268,18 @@ def attribute_figure(
 def samples_figure(
     t:Tables, # of some runs
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "Test images with their labels, as the run drew them"
     at = [p/'figures'/'samples.png' for p, c in t.runs.items() if c['data']['name'] == dataset]
     found = [p for p in at if p.exists()]
     if not found: raise LookupError(f'no run of {dataset} kept its figures/samples.png; trajdrl_run draws it')
     return panels([''], [dataset], lambda ax, *_: (ax.imshow(plt.imread(found[0])), ax.axis('off')), (9, 3.6))
 
-# %% ../nbs/17_figures.ipynb #a04db25f
+# %% ../nbs/17_figures.ipynb #e97e5e43
 def separation_figure(
     t:Tables, # of some runs
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "Both sides of equation 5, by encoder, for raw and standardised codes"
     df = largest(t('separation', dataset=dataset))
     return panels(['raw', 'standardised'], encoders(df), lambda ax, scale, e: plot_separation(df[df.encoder == e], scale, ax), (3.6, 2.8))
@@ -287,7 +287,7 @@ def separation_figure(
 def transfer_figure(
     t:Tables, # of some runs
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "Accuracy of heads on grids that they were not trained on"
     df = largest(t('transfer', dataset=dataset))
     return panels(encoders(df), df.task.unique(), lambda ax, e, task: plot_transfer(df[df.encoder == e], task, ax), (3.6, 2.7), legend=True)
@@ -336,12 +336,12 @@ PAPER = [
     PaperFigure(0, 'Attention along the curve', profile_figure, OTHERS), PaperFigure(0, 'Divergence of attention between tasks', divergence_figure, OTHERS),
     PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure)]
 
-# %% ../nbs/17_figures.ipynb #6a7c098c
+# %% ../nbs/17_figures.ipynb #831d2dad
 def paper_figure(
     folder, # of a run or above some, or their `Tables`
     number:int, # of the figure in the paper
     dataset:str, # name
-) -> Sheet:
+) -> Figure:
     "One figure of the paper from the tables of some runs"
     found = [p for p in PAPER if p.number == number and number]
     if not found: raise ValueError(f'number={number} is no figure of the paper; give 1 to 30')
