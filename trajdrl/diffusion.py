@@ -368,10 +368,10 @@ def _both_losses(encoder, score, x0, t, eps, other, gen, bs):
             kept.append(dsm_loss(score(xt[r], t[r], codes[r]), eps[r], std[r]))
     return [torch.cat(l).double().cpu() for l in losses]
 
-# %% ../nbs/05_diffusion.ipynb #120950df
+# %% ../nbs/05_diffusion.ipynb #c9da296c
 def code_use_text(
     df:pd.DataFrame, # from `code_use`
-    least:float=0.001, # a smaller rise counts as none
+    least:float=0.01, # a smaller rise counts as none
 ): # whether the code is used, and a sentence on it
     "Whether the score network uses the code anywhere along t, in words"
     used, num = df[(df.lo > 0) & (df.rise > least)], lambda t: f'{float(as_time(t)):.3g}'
