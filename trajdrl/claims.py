@@ -19,7 +19,7 @@ from .figures import Tables, main_head
 from .mine import mi_falloff
 from .separation import separation_facts
 
-# %% ../nbs/18_claims.ipynb #8f2db099
+# %% ../nbs/18_claims.ipynb #b49a92d6
 def verdict(
     lo:float, # ends of the interval; NaN if there is none
     hi:float,
@@ -34,8 +34,8 @@ def verdict(
 def _case(claim, of, task, mean, lo, hi, bound, above=True, points=False, more=''):
     "One row of the table of cases"
     scale, form = (100, '{:+.1f}') if points else (1, '{:.2f}')
-    number = form.format(scale * mean) + (f' ({form} to {form})'.format(scale * lo, scale * hi) if lo == lo else '')
-    return dict(claim=claim, dataset=of[0], encoder=of[1], dim=of[2], task=task, number=number + more, verdict=verdict(lo, hi, bound, above))
+    number = form.format(scale * mean) + (f' ({form} to {form})'.format(scale * lo, scale * hi) if lo < hi else '')
+    return dict(claim=claim, dataset=of[0], encoder=of[1], dim=of[2], task=task, mean=mean, number=number + more, verdict=verdict(lo, hi, bound, above))
 
 # %% ../nbs/18_claims.ipynb #0c705cca
 def _hard(df):
@@ -86,14 +86,14 @@ def claim_4(df, of):
     for t in f.index.intersection(LATE.get(of[0], [])): rows.append(_case('4. late', of, t, *f.loc[t, ['centre', 'centre_lo', 'centre_hi']], .6))
     return rows
 
-# %% ../nbs/18_claims.ipynb #b0827643
+# %% ../nbs/18_claims.ipynb #7c65cdf9
 def claim_5(df, of):
     "Accuracy by granularity"
     rows, df = [], df[df.time == 'curve']
     if not len(df): return rows
     for task, g in _hard(df[df['head'] == main_head(df)]).groupby('task', sort=False):
         acc = unit_means(select(g)).pivot_table(index='unit', columns='granularity', values='test_acc')
-        if not {1, 10} <= set(acc.columns): continue
+        if not {1, 10} <= set(acc.columns) or acc.mean().max() < g.chance.max() + .05: continue
         last = acc.columns.max()
         rise, more = paired_difference(acc[10], acc[1]), paired_difference(acc[last], acc[10])
         ends = lambda d: (d['gain'], d['lo'], d['hi'])
@@ -109,13 +109,13 @@ def claim_6(df, of):
     row = _case('6. further apart on the curve', of, 'images', f.strict, f.strict_lo, f.strict_hi, .5, more=more)
     return [{**row, 'verdict': 'disagrees'} if f.broken else row]
 
-# %% ../nbs/18_claims.ipynb #2ed95960
+# %% ../nbs/18_claims.ipynb #505858e9
 RULES = [('accuracy', claim_1), ('accuracy', claim_2), ('attention', claim_2_attention), ('mi', claim_3), ('attention', claim_4), ('sweep', claim_5), ('separation', claim_6)]
 NATURAL_ONLY = claim_2_attention,
 
 def try_claims(
     folder, # of runs, or their `Tables`
-) -> pd.DataFrame: # claim, dataset, encoder, dim, task, number, verdict
+) -> pd.DataFrame: # claim, preset, dataset, encoder, dim, task, mean, number, verdict
     "Every case of every claim for which there is a table"
     t, rows = folder if isinstance(folder, Tables) else Tables(folder), []
     for table, rule in RULES:
@@ -123,18 +123,20 @@ def try_claims(
         for of, g in df.groupby(['dataset', 'encoder', 'dim'], sort=False):
             if rule in NATURAL_ONLY and g.task.unique().tolist() != ['class']: continue
             if table in ('accuracy', 'attention'): g = g[g.granularity == (10 if 10 in set(g.granularity) else g.granularity.max())]
-            rows += rule(g.dropna(axis=1, how='all'), of)
-    return pd.DataFrame(rows, columns=['claim', 'dataset', 'encoder', 'dim', 'task', 'number', 'verdict'])
+            rows += [dict(preset=g.preset.iloc[0], **r) for r in rule(g.dropna(axis=1, how='all'), of)]
+    return pd.DataFrame(rows, columns=['claim', 'preset', 'dataset', 'encoder', 'dim', 'task', 'mean', 'number', 'verdict'])
 
 def claims_table(
     cases:pd.DataFrame, # of `try_claims`
+    most:int=4, # cases that are all named; of more, the lowest and the highest number
 ) -> pd.DataFrame: # claim, data, measured, verdict
-    "One row a claim and data set"
+    "One row a claim, preset and data set"
     rows = []
-    for (claim, data), g in cases.groupby(['claim', 'dataset'], sort=False):
-        many = g.dim.nunique() > 1
-        said = [f"{r.task} {r.encoder.upper()}{f' d={r.dim}' if many else ''} {r.number}" for r in g.itertuples()]
-        n = g.verdict.value_counts()
+    for (claim, preset, data), g in cases.groupby(['claim', 'preset', 'dataset'], sort=False):
+        many, n = g.dim.nunique() > 1, g.verdict.value_counts()
+        shown = g if len(g) <= most else g.sort_values('mean', kind='stable').iloc[[0, -1]]
+        said = [f"{r.task} {r.encoder.upper()}{f' d={r.dim}' if many else ''} {r.number}" for r in shown.itertuples()]
         says = n.index[0] if len(n) == 1 else ', '.join(f'{v} in {k}' for v, k in n.items())
-        rows.append(dict(claim=claim, data=data.replace('_', '-'), measured='; '.join(said), verdict=says))
+        measured = '; '.join(said) if len(g) <= most else f'{len(g)} cases from {said[0]} to {said[1]}'
+        rows.append(dict(claim=claim, data=f'{data.replace("_", "-")}, `{preset}`', measured=measured, verdict=says))
     return pd.DataFrame(rows, columns=['claim', 'data', 'measured', 'verdict']).sort_values('claim', kind='stable', ignore_index=True)

@@ -49,7 +49,7 @@ COMMANDS = dict(accuracy='trajdrl_probe DIR', mi='trajdrl_mi DIR', attention='tr
 NEEDED = dict(mi=['t_i', 't_j', 'estimator', 'kind', 'normalised'], separation=['scale', 'at_zero', 'sup', 'time'], attention=['time', 'attention'],
               transfer=['grid', 'way', 'test_acc'], accuracy=['test_acc', 'selected'], sweep=['test_acc', 'selected'])
 
-# %% ../nbs/17_figures.ipynb #78aae2d7
+# %% ../nbs/17_figures.ipynb #ad525304
 class Tables:
     "The tables of all runs in a folder"
     def __init__(self,
@@ -77,7 +77,7 @@ class Tables:
         try: df = read(path/TABLES[table])
         except ValueError as e: raise ValueError(f'{path/TABLES[table]} is not a table of {COMMANDS[table]} ({e}); delete it and make it anew') from None
         if lacks := [k for k in NEEDED[table] if k not in df]: raise ValueError(f'{path/TABLES[table]} has no column {lacks[0]}; delete it and make it anew')
-        return df.assign(dataset=c['data']['name'], encoder=s['kind'], dim=s['d'], model_seed=s['seed'])
+        return df.assign(dataset=c['data']['name'], encoder=s['kind'], dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
 
     def __call__(self, table, **only): # rows with these values
         df = self.all(table)
