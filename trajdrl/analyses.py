@@ -13,17 +13,16 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/15_analyses.ipynb #05cd76e2
+# %% ../nbs/15_analyses.ipynb #35d156bf
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
 
 from .attention import attend_store, transfer
 from .cli import *
-from .core import as_times, atomic_path, check_choice, check_number, time_grid, union_times
+from .core import atomic_path, check_choice, check_number, time_grid, union_times
 from .data import ImageData
 from .downstream import check_plan, probe_store
 from .mine import mi_table
@@ -211,23 +210,20 @@ def analysis_command(
         log(f'figures: {draw_figures(run.path)}')
     return run_command(prog, body, argv)
 
-# %% ../nbs/15_analyses.ipynb #7c6bf652
+# %% ../nbs/15_analyses.ipynb #f7ba969d
 def check_analysis(
     s, # settings of a command
     run:Run, # that it is about
 ):
     "One `ValueError` for a setting that will not do"
     tasks = run.config['data']['tasks']
-    for k in 'seeds', 'epochs', 'pairs', 'head_bs':
+    for k in 'seeds', 'epochs', 'pairs', 'head_bs', 'n', 'n_train', 'n_test':
         if getattr(s, k, None) is not None: check_number(k, getattr(s, k), 1, whole=True)
     if s.granularity == (): raise ValueError('granularity is empty; give at least one, such as 10')
     union_times(*np.atleast_1d(s.granularity).tolist())
     if not isinstance(s, SweepSettings): check_number('granularity', np.min(s.granularity).item(), 2, whole=True) # pairs of times
-    for k in 'n', 'n_train', 'n_test':
-        if getattr(s, k, None) is not None: check_number(k, getattr(s, k), 1, whole=True)
     for t in getattr(s, 'tasks', ()): check_choice('tasks', t, tasks)
-    width = getattr(s, 'transformer_dim', None)
-    if width is not None and check_number('transformer_dim', width, 4, whole=True) % 4: raise ValueError(f'transformer_dim={width} will not do; give a multiple of 4')
+    check_fours('transformer_dim', getattr(s, 'transformer_dim', None))
     for d in getattr(s, 'd', ()): check_number('d', d, 1, 4096, whole=True)
     if hasattr(s, 'lrs'): check_plan(getattr(s, 'heads', ('transformer',)), s.lrs or run.settings.lrs, s.seeds, s.epochs or run.settings.epochs)
     if not run.finished('train'): run.encoder() # says how to finish it

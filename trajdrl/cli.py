@@ -9,11 +9,12 @@ __all__ = ['MAIN_HEADS', 'GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET
            'ProbeSettings', 'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value',
            'usable_device', 'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run',
            'peak_memory', 'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan',
-           'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row', 'where_known', 'percent',
-           'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead', 'granularity_table',
-           'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows', 'full_rows', 'main_granularity', 'slug',
-           'make_report', 'complain', 'run_command', 'split_args', 'begin', 'trajdrl_run', 'trajdrl_train',
-           'say_report', 'stage_command', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report']
+           'check_fours', 'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row',
+           'where_known', 'percent', 'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead',
+           'granularity_table', 'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows', 'full_rows',
+           'main_granularity', 'slug', 'write_page', 'make_report', 'complain', 'run_command', 'split_args', 'begin',
+           'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode', 'trajdrl_probe',
+           'trajdrl_decode', 'trajdrl_report']
 
 # %% ../nbs/12_cli.ipynb #f3317338
 import argparse, base64, dataclasses, difflib, os, re, shlex, sys, time, warnings
@@ -491,7 +492,15 @@ def head_plan(
     lrs = {h: s.curve_lrs if h in ('gru', 'transformer') and s.curve_lrs else s.lrs for h in s.heads}
     return dict(lrs=lrs, epochs=s.epochs)
 
-# %% ../nbs/12_cli.ipynb #e26ccfa7
+# %% ../nbs/12_cli.ipynb #8bbc36f0
+def check_fours(
+    name:str, # of a setting
+    value, # a number of pixels or of features, or `None`
+):
+    "One `ValueError` for what is no multiple of 4"
+    from trajdrl.core import check_number
+    if value is not None and check_number(name, value, 4, whole=True) % 4: raise ValueError(f'{name}={value} will not do; give a multiple of 4')
+
 def check_settings(
     s:Settings, # of a run
     tasks, # that its images have
@@ -501,9 +510,7 @@ def check_settings(
     from trajdrl.diffusion import lr_schedule
     from trajdrl.downstream import check_plan
     for k in 'steps', 'every', 'bs', 'encode_bs', 'head_bs': check_number(k, getattr(s, k), 1, whole=True)
-    for k in 'size', 'transformer_dim':
-        if getattr(s, k) is not None and check_number(k, getattr(s, k), 4, whole=True) % 4:
-            raise ValueError(f'{k}={getattr(s, k)} will not do; give a multiple of 4')
+    for k in 'size', 'transformer_dim': check_fours(k, getattr(s, k))
     if not s.granularity: raise ValueError('granularity is empty; give at least one, such as 10')
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
     for t in s.tasks: check_choice('tasks', t, tasks)
@@ -1117,7 +1124,19 @@ def tables(self:Run): # three lists of dictionaries
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
     return settings, made, [{'what': k, 'value': v} for k, v in origin.items()]
 
-# %% ../nbs/12_cli.ipynb #60f20af0
+# %% ../nbs/12_cli.ipynb #6f8ecb6f
+def write_page(
+    path, # of the file
+    title:str, # of the page
+    parts, # what is on it
+) -> Path: # `path`
+    "Writes a page that opens offline"
+    from trajdrl.core import atomic_path
+    head = fx.Head(fx.Meta(charset='utf-8'), fx.Meta(name='viewport', content='width=device-width, initial-scale=1'), fx.Title(title), fx.Style(CSS))
+    page = fx.Html(head, fx.Body(fx.Main(*parts)), lang='en')
+    with atomic_path(path) as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
+    return path
+
 @patch
 def report(self:Run) -> Path:
     "Writes summary.csv, the figures and report.html from the run's tables"
@@ -1127,11 +1146,8 @@ def report(self:Run) -> Path:
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
     at, files = df[df.granularity == main_granularity(df.granularity.unique())], self.draw(df)
     with atomic_path(self.path/'summary.csv') as p: summarise(df).to_csv(p, index=False)
-    head = fx.Head(fx.Meta(charset='utf-8'), fx.Meta(name='viewport', content='width=device-width, initial-scale=1'),
-                   fx.Title(f'trajdrl: {self.config["data"]["name"]}'), fx.Style(CSS))
-    page = fx.Html(head, fx.Body(fx.Main(*self.intro(), *self.findings(at, files), *self.code_part(files), *self.decode_part(files), *self.backing(df, files))), lang='en')
-    with atomic_path(self.path/'report.html') as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
-    return self.path/'report.html'
+    parts = *self.intro(), *self.findings(at, files), *self.code_part(files), *self.decode_part(files), *self.backing(df, files)
+    return write_page(self.path/'report.html', f'trajdrl: {self.config["data"]["name"]}', parts)
 
 def make_report(
     path, # folder of a run

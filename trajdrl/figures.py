@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/17_figures.ipynb #a9bb32b7
+# %% ../nbs/17_figures.ipynb #bc495148
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -26,8 +26,8 @@ from fastcore import xml as fx
 from matplotlib.figure import Figure
 
 from .attention import jsd_table, plot_jsd, plot_profile, plot_transfer
-from .cli import CSS, PAPER_SIZES, Parser, Progress, main_granularity, picture, run_command, slug
-from .core import atomic_path, check_choice, load_json, time_grid
+from .cli import PAPER_SIZES, Parser, Progress, main_granularity, picture, run_command, slug, write_page
+from .core import atomic_path, check_choice, load_json
 from .downstream import plot_accuracy, read_rows, summarise
 from .mine import plot_mi, read_mi
 from .separation import plot_separation
@@ -349,7 +349,7 @@ def paper_figure(
     if p.datasets and dataset not in p.datasets: raise ValueError(f'dataset={dataset!r} is not in figure {number}; choose one of {", ".join(p.datasets)}')
     return p.draw(t, dataset, **p.how)
 
-# %% ../nbs/17_figures.ipynb #58b92eda
+# %% ../nbs/17_figures.ipynb #52ea2435
 def draw_figures(
     folder, # of a run, or above some
     log=None, # takes a line for each figure
@@ -380,10 +380,7 @@ def _page(folder, t, parts, missing):
     n = len(t.runs)
     facts = f'{n} run{"s" * (n > 1)} of {", ".join(t.datasets)}; the code is the largest there is unless a figure says otherwise, and the grid has 10 steps, or is the finest. Intervals are 95 % t-intervals over seeds.'
     rest = [fx.H2('Not drawn'), fx.Ul(*map(fx.Li, missing))] if missing else []
-    head = fx.Head(fx.Meta(charset='utf-8'), fx.Title('trajdrl: figures'), fx.Style(CSS))
-    page = fx.Html(head, fx.Body(fx.Main(fx.H1("The paper's figures"), fx.P(facts, cls='soft'), *parts, *rest)), lang='en')
-    with atomic_path(folder/'figures.html') as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
-    return folder/'figures.html'
+    return write_page(folder/'figures.html', 'trajdrl: figures', [fx.H1("The paper's figures"), fx.P(facts, cls='soft'), *parts, *rest])
 
 # %% ../nbs/17_figures.ipynb #74572db8
 def trajdrl_figures(
