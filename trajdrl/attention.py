@@ -52,7 +52,7 @@ class ToyStore:
 
     def labels(self, split='train'): return dict(zip(self.tasks, self.bits[self.splits[split]].T))
 
-# %% ../nbs/11_attention.ipynb #78b6cb89
+# %% ../nbs/11_attention.ipynb #40e652a2
 def fit_heads(
     train, # curves (n, T, d) on one scale, and labels (n,)
     valid, # the same, to choose by
@@ -63,10 +63,11 @@ def fit_heads(
     epochs:int=100, # passes over the training curves
     bs:int=256, # batch size
     bf16:bool=None, # bfloat16 products in training? where the machine has them, if `None`
-    device='cpu', # where to train
+    device=None, # where to train; a GPU if there is one, if `None`
     **kwargs, # passed to `TransformerHead`
 ): # the heads, one a seed; and a table of seed, lr, epoch, valid_acc
     "Transformers of the best learning rate, one a seed, each at its best epoch on validation"
+    device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     model = Sweep('transformer', train[0].shape[2], n_classes, len(lrs), seeds, 1, positions=positions, dtype=dtype, **kwargs).to(device)
@@ -100,7 +101,7 @@ def regrid(
     head.positions = list(positions)
     return head
 
-# %% ../nbs/11_attention.ipynb #85201efa
+# %% ../nbs/11_attention.ipynb #8c7c0ffb
 def attend(
     curves_train, # codes (n, T, d), T at least 2
     y_train, # labels (n,), 0 to n_classes-1
@@ -127,16 +128,14 @@ def attend(
     splits = dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test))
     splits, times = _prepare(splits, n_classes, times)
     if len(times) < 2: raise ValueError('curves_train has one time only; attention needs two at least, so give a granularity of 2 or more')
-    job = _Job(out, task, 'attention', len(times) - 1, plan, splits[0][1], splits[2][1], retrain=bool(retrain))
-    if len(job.found): return job.found
     bs = check_number('bs', bs, 1, whole=True)
-    rows = job.save(_profile_rows(splits, n_classes, times, plan, retrain, bs=bs, bf16=bf16, device=_device(device), **kwargs))
+    job = _Job(out, task, 'attention', len(times) - 1, plan, splits[0][1], splits[2][1], retrain=bool(retrain), head_settings=settings_text(dict(bs=bs, **kwargs)))
+    if len(job.found): return job.found
+    rows = job.save(_profile_rows(splits, n_classes, times, plan, retrain, bs=bs, bf16=bf16, device=device, **kwargs))
     if log: log(_profile_line(rows, time.perf_counter() - start))
     return rows
 
-# %% ../nbs/11_attention.ipynb #99251007
-def _device(device): return device or ('cuda' if torch.cuda.is_available() else 'cpu')
-
+# %% ../nbs/11_attention.ipynb #c2219820
 class _Job:
     "One task's rows in a file of results: `found` there, or to be saved"
     def __init__(self, out, task, head, granularity, plan, y_train, y_test, **settings):
@@ -399,7 +398,7 @@ def grid_positions(
     if not trained: raise ValueError("trained is missing; for way='nearest' give the times the head was trained on")
     return [min(range(len(trained)), key=lambda i: abs(trained[i] - t)) for t in times]
 
-# %% ../nbs/11_attention.ipynb #f65c5ed5
+# %% ../nbs/11_attention.ipynb #3f36f176
 def transfer(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=10, # the grid of training
@@ -418,14 +417,14 @@ def transfer(
     tasks, plan, tables = store_tasks(store, tasks), check_plan('transformer', lrs, seeds, epochs)['transformer'], []
     k, done = check_number('granularity', granularity, 2, whole=True), read_rows(out)
     grids = sorted({k, *(check_number('grids', g, 1, whole=True) for g in np.atleast_1d(grids).tolist())})
-    key = lambda t: dict(task=str(t), head='transfer', granularity=k)
+    key, said = lambda t: dict(task=str(t), head='transfer', granularity=k), settings_text({s: v for s, v in kwargs.items() if s != 'bf16'})
     if log: log = time_left(log, ['transfer' for t in tasks if not len(find_rows(done, key(t), {}))])
     for t in tasks:
-        job = _Job(out, t, 'transfer', k, plan, store.labels('train')[t], store.labels('test')[t], grids=str(grids))
+        job = _Job(out, t, 'transfer', k, plan, store.labels('train')[t], store.labels('test')[t], grids=str(grids), head_settings=said)
         rows, start = job.found, time.perf_counter()
         if not len(rows):
             data = {g: _store_splits(store, t, g) for g in grids}
-            rows = job.save(_transfer_rows(data, k, len(store.vocabs[t]), plan, sde, device=_device(device), **kwargs))
+            rows = job.save(_transfer_rows(data, k, len(store.vocabs[t]), plan, sde, device=device, **kwargs))
             if log: log(_transfer_line(rows, time.perf_counter() - start))
         tables.append(rows)
     return pd.concat(tables, ignore_index=True)

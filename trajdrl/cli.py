@@ -180,14 +180,14 @@ def read_value(
     try: return WORDS[text.strip().lower()] if one is bool else one(text.strip())
     except (ValueError, KeyError): raise ValueError(f'{text.strip()!r} is not {KINDS[one]}') from None
 
-# %% ../nbs/12_cli.ipynb #4e862725
+# %% ../nbs/12_cli.ipynb #b1c58d2d
 def usable_device(
     text:str, # as typed
 ) -> str:
     "`text` if networks can run there"
-    import torch
-    try: torch.empty(1, device=text)
-    except Exception: raise argparse.ArgumentTypeError(f'{text} is not available on this machine; cpu always is') from None
+    from trajdrl.core import as_device
+    try: as_device(text)
+    except ValueError as e: raise argparse.ArgumentTypeError(str(e)) from None
     return text
 
 class Parser(argparse.ArgumentParser):

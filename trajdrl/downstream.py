@@ -6,8 +6,8 @@
 __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES', 'KEY', 'COLUMNS', 'GROUP', 'HEAD_STYLE',
            'toy_curves', 'SeedLoader', 'Sweep', 'sweep_loss', 'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest',
            'sweep_groups', 'sweep_learner', 'fit_sweep', 'check_split', 'sweep_accuracy', 'probe_head', 'view',
-           'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'probe',
-           'time_left', 'probe_store', 'select', 'unit_means', 'summarise', 'paired_difference', 'paired_gain',
+           'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'settings_text',
+           'probe', 'time_left', 'probe_store', 'select', 'unit_means', 'summarise', 'paired_difference', 'paired_gain',
            'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known',
            'fit_plain', 'bench_stack']
 
@@ -238,7 +238,7 @@ def sweep_accuracy(
     model.eval()
     with torch.no_grad(): return sum(sweep_hits(model(x), y) for x, y in test).double() / len(test.y)
 
-# %% ../nbs/09_downstream.ipynb #27e7b109
+# %% ../nbs/09_downstream.ipynb #65511f6a
 def probe_head(
     head:str, # one of `HEADS`, or `mlp_joined` and `mlp_mean` for what `view` shows of the curves
     train, # curves (n, T, d) on one scale, and labels (n,)
@@ -251,10 +251,11 @@ def probe_head(
     epochs:int=100, # passes over the training curves
     bs:int=256, # batch size
     bf16:bool=None, # bfloat16 products? where the machine has them, if `None`
-    device='cpu', # where to train
+    device=None, # where to train; a GPU if there is one, if `None`
     **kwargs, # passed to the head, for instance `dim`
 ) -> pd.DataFrame: # time, lr, seed, epoch, valid_acc, test_acc, selected
     "Trains every learning rate, seed and point of one head on one task; the selected members read the test curves"
+    device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     kind = head.split('_')[0]
@@ -353,7 +354,7 @@ def check_plan(
         plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
     return plan
 
-# %% ../nbs/09_downstream.ipynb #27fe2a9d
+# %% ../nbs/09_downstream.ipynb #685aff6f
 KEY = ['task', 'head', 'granularity']
 
 def read_rows(
@@ -372,14 +373,20 @@ def find_rows(
     key:dict, # task, head and granularity
     settings:dict, # column to the values it must hold
 ) -> pd.DataFrame:
-    "The rows of `df` with this `key`, or a `ValueError` if they were made with other settings"
+    "The rows of `df` with this `key`, or a `TableError` if they were made with other settings"
     rows = df[(df[KEY] == pd.Series(key)).all(axis=1)]
     for k, v in settings.items():
-        if len(rows) and sorted(set(rows[k])) != sorted(set(v)):
-            raise ValueError(f"out holds {key['task']}, {key['head']} with {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file")
+        old = sorted(set(rows[k])) if k in rows else 'unknown'
+        if len(rows) and old != sorted(set(v)): raise TableError(f"out holds {key['task']}, {key['head']} with {k} {old}, not {sorted(set(v))}; give another file")
     return rows
 
-# %% ../nbs/09_downstream.ipynb #ac9c7704
+def settings_text(
+    settings:dict, # names to values
+) -> str:
+    "Settings as a word that a table can hold"
+    return ' '.join(f'{k}={v}' for k, v in sorted(settings.items()) if v is not None) or '-'
+
+# %% ../nbs/09_downstream.ipynb #369b4c81
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -407,16 +414,16 @@ def probe(
     splits, times = _prepare(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times)
     (_, y_tr), _, (_, y_te) = splits
     facts = dict(n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     tables = []
     for head, p in plan.items():
         key, start = dict(task=str(task), head=head, granularity=max(1, len(times) - 1)), time.perf_counter()
-        settings = dict(lr=p['lrs'], seed=p['seeds'], epochs=[p['epochs']], n_train=[facts['n_train']], n_test=[facts['n_test']])
+        own = dict(bs=bs, **(head_kw or {}).get(head.split('_')[0], {})) if head not in GRIDS else {}
+        facts.update(epochs=p['epochs'], head_settings=settings_text(own))
+        settings = dict(lr=p['lrs'], seed=p['seeds'], **{k: [facts[k]] for k in ('epochs', 'n_train', 'n_test', 'head_settings')})
         rows = find_rows(read_rows(out), key, settings)
         if not len(rows):
-            more = dict(bs=bs, bf16=bf16, device=device, **(head_kw or {}).get(head.split('_')[0], {}))
-            rows = _probe_one(head, splits, n_classes, times, p, more)
-            rows = _finish(rows, key, {**facts, 'epochs': p['epochs']}, out)
+            rows = _probe_one(head, splits, n_classes, times, p, dict(bf16=bf16, device=device, **own))
+            rows = _finish(rows, key, facts, out)
             if log: log(_line(rows, time.perf_counter() - start))
         tables.append(rows)
     return pd.concat(tables, ignore_index=True)
@@ -428,8 +435,8 @@ def _probe_one(head, splits, n_classes, times, plan, more):
     if head in GRIDS: return probe_yardstick(head, *shown, at, plan['lrs'])
     return probe_head(head, *shown, n_classes, at, **plan, **more)
 
-# %% ../nbs/09_downstream.ipynb #eed560aa
-COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs'.split()
+# %% ../nbs/09_downstream.ipynb #9c808ba8
+COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings'.split()
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, and exact times"

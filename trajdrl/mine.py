@@ -485,14 +485,14 @@ def ksg(
 # %% ../nbs/10_mine.ipynb #69f3968a
 ESTIMATORS = dict(mine_paper=mine_paper, mine=mine, infonce=infonce, smile=smile, ksg=ksg)
 
-# %% ../nbs/10_mine.ipynb #59e797ac
+# %% ../nbs/10_mine.ipynb #723ce317
 def estimate(
     name:str, # one of `ESTIMATORS`
     codes:np.ndarray, # (n, T, d)
     left, # each member's first time, as its number (M,)
     right, # each member's second time, (M,)
     seeds, # each member's seed
-    device='cpu', # where to train
+    device=None, # where to train; a GPU if there is one, if `None`
     dtype:torch.dtype=None, # of the matrix products; bfloat16 where it is fast if `None`
     group:int=12, # members that are trained together on a CPU
     **settings, # passed to the estimator
@@ -500,6 +500,7 @@ def estimate(
     "The information of each member's two times"
     fit, bs = ESTIMATORS[check_choice('estimator', name, ESTIMATORS)], settings.get('bs', 256)
     if not 0 < len(left) == len(right) == len(seeds): raise ValueError(f'left, right and seeds have {len(left)}, {len(right)} and {len(seeds)} entries; give one each a member')
+    device = as_device(device)
     codes, _ = check_codes(codes, least={'mine_paper': bs, 'ksg': 20}.get(name, -(-10*bs // 7)))
     z = torch.from_numpy(codes if name == 'mine_paper' else normal_scores(codes)).transpose(0, 1).contiguous().to(device)
     if name != 'ksg':
@@ -594,7 +595,7 @@ def add_rows(
         with atomic_path(out) as p: table.to_csv(p, index=False)
     return table
 
-# %% ../nbs/10_mine.ipynb #9e888d32
+# %% ../nbs/10_mine.ipynb #48b8a4a0
 def mi_table(
     codes, # a `TrajectoryStore`, codes (n, T, d), or a list of T arrays (n, d)
     times=None, # of a store: a granularity, times, or `None` for all; of an array: one label a time
@@ -604,14 +605,15 @@ def mi_table(
     null:bool=False, # also measure shuffled pairs
     split:str='test', # which part of a store
     settings:dict=None, # by estimator: arguments of `estimate`
-    device='cpu', # where to train
+    device=None, # where to train; a GPU if there is one, if `None`
     log=None, # takes a line of text, as `print` does
 ) -> pd.DataFrame: # columns `MI_COLUMNS`
     "The information between all pairs of times, as a tidy table"
     z, times = read_codes(codes, times, split)
-    origin, table = hash_arrays(z, *map(str, times))[:12], read_mi(out)
+    origin, table, device = hash_arrays(z, *map(str, times))[:12], read_mi(out), as_device(device)
     plan = list(_mi_plan(estimators, seeds, settings, null, device))
     todo = [(name, missing, kw, said) for name, s, kw, said in plan if (missing := _mi_missing(table, out, origin, name, s, said))]
+    todo.sort(key=lambda job: job[1][0]) # all estimators once, then again: the time left is known after the first round
     if log: log = time_left(log, [name for name, *_ in todo])
     for name, s, kw, said in todo:
         start = time.perf_counter()
@@ -621,25 +623,25 @@ def mi_table(
         if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
-# %% ../nbs/10_mine.ipynb #0aa7e35a
+# %% ../nbs/10_mine.ipynb #4b0cc9f0
 def _mi_plan(estimators, seeds, settings, null, device):
     "Blocks to measure: estimator, seeds, its settings, and these as text"
     seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if isinstance(seeds, (int, np.integer)) else list(seeds)
     settings, estimators = settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
     if not estimators or not seeds: raise ValueError('estimators and seeds must not be empty; give one of each at least')
     for name in [*estimators, *settings]: check_choice('estimators', name, [*ESTIMATORS, 'cka'])
-    together = torch.device(device).type == 'cuda'
+    together = device.type == 'cuda'
     for name in estimators:
         kw = settings.get(name, {})
         said = ' '.join([f'{k}={v}' for k, v in sorted(kw.items())] + ['null=True'] * (null and name != 'cka')) or 'default'
         for s in [seeds[:1]] if name == 'cka' else [seeds] if together else [[s] for s in seeds]: yield name, s, kw, said
 
 def _mi_missing(table, out, origin, name, seeds, said):
-    "The seeds that `table` lacks for one estimator, or a `ValueError` if it is a table of other codes or settings"
-    if len(table) and set(table.codes) != {origin}: raise ValueError(f'{out} holds rows of other codes; give another out')
+    "The seeds that `table` lacks for one estimator, or a `TableError` if it is a table of other codes or settings"
+    if len(table) and set(table.codes) != {origin}: raise TableError(f'{out} holds rows of other codes; give another out')
     own = table[table.estimator == name]
     if len(own) and set(own.settings) != {said}:
-        raise ValueError(f'{out} holds {name} with settings {own.settings.iloc[0]}, not {said}; give another out')
+        raise TableError(f'{out} holds {name} with settings {own.settings.iloc[0]}, not {said}; give another out')
     return [s for s in seeds if s not in set(own.seed)]
 
 # %% ../nbs/10_mine.ipynb #8a2ee3e1
@@ -738,7 +740,7 @@ def calibration_block(
     rows = pd.DataFrame(rows).assign(estimator=name, dtype=dtype, d=d, n=n)
     return rows[['estimator', 'dtype', 'kind', 'truth', 'd', 'seed', 'n', 'nats']]
 
-# %% ../nbs/10_mine.ipynb #ac0be002
+# %% ../nbs/10_mine.ipynb #98bff84a
 def calibrate(
     out=None, # a CSV file to add the rows to
     plan=CALIBRATION, # estimator, dimensions, precision
@@ -749,7 +751,7 @@ def calibrate(
 ) -> pd.DataFrame: # of `calibration_block`
     "Every estimator on codes of known information; finished blocks in `out` are not measured again"
     table = pd.read_csv(out) if out is not None and Path(out).exists() else pd.DataFrame()
-    if len(table) and set(table.n) != {n}: raise ValueError(f'{out} was measured with n={table.n.iloc[0]}, not {n}; give another out')
+    if len(table) and set(table.n) != {n}: raise TableError(f'{out} was measured with n={table.n.iloc[0]}, not {n}; give another out')
     for name, d, dtype in [(name, d, dtype) for name, dims, dtype in plan for d in dims]:
         used = 'float64' if name == 'ksg' else dtype or ('bfloat16' if fast_bf16() else 'float32')
         done = set(table.seed[(table.estimator == name) & (table.d == d) & (table.dtype == used)]) if len(table) else ()
