@@ -276,7 +276,7 @@ def check_out(
     if out.exists() and any(out.iterdir()): raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
-# %% ../nbs/12_cli.ipynb #5df2acab
+# %% ../nbs/12_cli.ipynb #d2ed942e
 STAGES = dict(train='encoder/model.safetensors', encode='trajectory/store.json', probe='results.csv') # and what each leaves
 
 class Run:
@@ -287,8 +287,8 @@ class Run:
         command:str='', # that began it
         device=None, # where networks run; the fastest there is if `None`
     ):
-        from trajdrl.core import load_json, provenance
-        self.path, self.device = Path(path).expanduser(), device
+        from trajdrl.core import as_device, load_json, provenance
+        self.path, self.device = Path(path).expanduser(), device if device is None else as_device(device)
         if settings is None: self.config = self._check(load_json(self._config()))
         else:
             stages = {k: dict(seconds=0., finished=False) for k in STAGES}

@@ -6,13 +6,13 @@
 __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES', 'KEY', 'COLUMNS', 'GROUP', 'HEAD_STYLE',
            'toy_curves', 'SeedLoader', 'Sweep', 'sweep_loss', 'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest',
            'sweep_groups', 'sweep_learner', 'fit_sweep', 'check_split', 'sweep_accuracy', 'probe_head', 'view',
-           'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'settings_text',
-           'probe', 'time_left', 'probe_store', 'select', 'unit_means', 'summarise', 'paired_difference', 'paired_gain',
-           'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known',
-           'fit_plain', 'bench_stack']
+           'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'check_head',
+           'settings_text', 'probe', 'time_left', 'store_tasks', 'probe_store', 'select', 'unit_means', 'summarise',
+           'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy',
+           'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
-# %% ../nbs/09_downstream.ipynb #ef5b03ea
-import time, warnings
+# %% ../nbs/09_downstream.ipynb #943d82e5
+import inspect, time, warnings
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -165,7 +165,7 @@ class KeepBest(Callback):
         for stack, best, rows in zip(self.model.stacks, self.best, better.flatten(1)):
             for p, b in zip(stack.parameters(), best): b[rows] = p.detach()[rows]
 
-# %% ../nbs/09_downstream.ipynb #c0c318ee
+# %% ../nbs/09_downstream.ipynb #24a21ddc
 def sweep_groups(
     model:Sweep, # the sweep
 ) -> list:
@@ -190,10 +190,17 @@ def fit_sweep(
     lrs, # one for each stack
 ) -> KeepBest:
     "Trains, without bars or tables, and gives back what `KeepBest` kept"
+    check_number('epochs', epochs, 1, whole=True)
     with learn.no_bar(), learn.no_logging(): learn.fit(epochs, lr=list(lrs))
     return learn.keep_best
 
-# %% ../nbs/09_downstream.ipynb #87068202
+# %% ../nbs/09_downstream.ipynb #0399e1a8
+def _numbers(arg, a):
+    "`a` as a tensor, if it holds numbers"
+    a = np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a)
+    if a.dtype.kind not in 'fiub': raise ValueError(f'{arg} holds no numbers; give {"codes (n, T, d)" if arg[0] == "c" else "class numbers from 0, as of np.unique(..., return_inverse=True)[1]"}')
+    return torch.as_tensor(a)
+
 def check_split(
     split:str, # 'train', 'valid' or 'test', for the message
     x, # codes (n, T, d), or (n, d) for one point
@@ -201,7 +208,8 @@ def check_split(
     n_classes:int, # number of classes
 ): # codes (n, T, d) float32 tensor, labels (n,) int64 tensor
     "The curves and labels of one split as tensors, or one clear `ValueError`"
-    x, y = torch.as_tensor(np.asarray(x), dtype=torch.float32), torch.as_tensor(np.asarray(y))
+    x, y = (_numbers(f'{name}_{split}', a) for name, a in (('curves', x), ('y', y)))
+    x = x.float()
     if x.ndim == 2: x = x[:, None]
     if x.ndim != 3: raise ValueError(f'curves_{split} has shape {tuple(x.shape)}; give (n, T, d)')
     if y.shape != x.shape[:1]: raise ValueError(f'y_{split} has shape {tuple(y.shape)} for {len(x)} curves; give one label a curve')
@@ -238,7 +246,7 @@ def sweep_accuracy(
     model.eval()
     with torch.no_grad(): return sum(sweep_hits(model(x), y) for x, y in test).double() / len(test.y)
 
-# %% ../nbs/09_downstream.ipynb #65511f6a
+# %% ../nbs/09_downstream.ipynb #3057f326
 def probe_head(
     head:str, # one of `HEADS`, or `mlp_joined` and `mlp_mean` for what `view` shows of the curves
     train, # curves (n, T, d) on one scale, and labels (n,)
@@ -255,7 +263,7 @@ def probe_head(
     **kwargs, # passed to the head, for instance `dim`
 ) -> pd.DataFrame: # time, lr, seed, epoch, valid_acc, test_acc, selected
     "Trains every learning rate, seed and point of one head on one task; the selected members read the test curves"
-    device = as_device(device)
+    bs, device = check_number('bs', bs, 1, whole=True), as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     kind = head.split('_')[0]
@@ -323,7 +331,7 @@ def probe_yardstick(
                  for j, (g, (va, ta)) in enumerate(zip(grid, acc))]
     return pd.DataFrame(rows)
 
-# %% ../nbs/09_downstream.ipynb #03ebbdfe
+# %% ../nbs/09_downstream.ipynb #5d1e4241
 def _per_head(name, value, head):
     "What `value` says for `head`, where it may be a dictionary by head"
     if not isinstance(value, dict): return value
@@ -332,6 +340,8 @@ def _per_head(name, value, head):
     if key not in value: raise ValueError(f'{name} says nothing about {head}; give it an entry')
     return value[key]
 
+def _names(names): return [names] if isinstance(names, str) else list(names)
+
 def check_plan(
     heads=tuple(HEADS), # which of `PROBES`
     lrs=PAPER_LRS, # learning rates, or a dictionary of them by head
@@ -339,11 +349,9 @@ def check_plan(
     epochs=100, # passes over the training curves, or a dictionary by head
 ) -> dict: # by head: lrs, seeds, epochs
     "What is to be trained, head by head, or one clear `ValueError`"
-    heads = [heads] if isinstance(heads, str) else list(heads)
+    heads = _names(heads)
     if not heads: raise ValueError(f"heads is empty; choose from {', '.join(PROBES)}")
-    seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if np.isscalar(seeds) else [check_number('seeds', s, 0, whole=True) for s in seeds]
-    if not seeds or len(set(seeds)) < len(seeds): raise ValueError(f'seeds={seeds} will not do; give different seeds, at least one')
-    plan = {}
+    seeds, plan = check_seeds(seeds), {}
     for h in heads:
         check_choice('heads', h, PROBES)
         if h in GRIDS: # deterministic, and without learning rates
@@ -354,19 +362,14 @@ def check_plan(
         plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
     return plan
 
-# %% ../nbs/09_downstream.ipynb #685aff6f
+# %% ../nbs/09_downstream.ipynb #f5dcb7ff
 KEY = ['task', 'head', 'granularity']
 
 def read_rows(
     out, # a CSV file, which need not exist yet; or `None`
 ) -> pd.DataFrame:
     "The rows in `out`; an empty table if there is none"
-    if out is None or not Path(out).exists(): return pd.DataFrame(columns=KEY)
-    try: df = pd.read_csv(out, dtype=dict(time=str, task=str))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as e:
-        raise ValueError(f'out={out} is not a table of results ({e}); give another file') from None
-    if missing := [k for k in KEY if k not in df]: raise ValueError(f'out={out} has no column {missing[0]}; give a file that probe wrote')
-    return df
+    return read_table(out, KEY, 'probe', dtype=dict(time=str, task=str))
 
 def find_rows(
     df:pd.DataFrame, # of `read_rows`
@@ -380,13 +383,22 @@ def find_rows(
         if len(rows) and old != sorted(set(v)): raise TableError(f"out holds {key['task']}, {key['head']} with {k} {old}, not {sorted(set(v))}; give another file")
     return rows
 
+def check_head(
+    head:str, # one of `HEADS`
+    settings, # what its class shall be told
+    taken=(), # what it is told already
+):
+    "One `ValueError` for a setting that the head does not have"
+    known = [k for k in inspect.signature(HEADS[check_choice('head_kw', head, HEADS)]).parameters if k not in ('d', 'n_classes', 'seed', *taken)]
+    for k in check_kind(f'head_kw of {head}', settings, dict, f'a dictionary of {", ".join(known)}'): check_choice(f'setting of {head}', k, known)
+
 def settings_text(
     settings:dict, # names to values
 ) -> str:
     "Settings as a word that a table can hold"
     return ' '.join(f'{k}={v}' for k, v in sorted(settings.items()) if v is not None) or '-'
 
-# %% ../nbs/09_downstream.ipynb #369b4c81
+# %% ../nbs/09_downstream.ipynb #83acf047
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -410,16 +422,17 @@ def probe(
 ) -> pd.DataFrame: # one row a member
     "Trains all heads on one task and tells, in a tidy table, how well each point and the whole curve know it"
     plan, bs = check_plan(heads, lrs, seeds, epochs), check_number('bs', bs, 1, whole=True)
-    for h in head_kw or {}: check_choice('head_kw', h, HEADS)
-    splits, times = _prepare(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times)
+    for h, kw in (head_kw or {}).items(): check_head(h, kw)
+    check_log(log)
+    splits, times, told = _prepare(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times)
     (_, y_tr), _, (_, y_te) = splits
-    facts = dict(n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
+    facts = dict(curves=told, n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
     tables = []
     for head, p in plan.items():
         key, start = dict(task=str(task), head=head, granularity=max(1, len(times) - 1)), time.perf_counter()
         own = dict(bs=bs, **(head_kw or {}).get(head.split('_')[0], {})) if head not in GRIDS else {}
         facts.update(epochs=p['epochs'], head_settings=settings_text(own))
-        settings = dict(lr=p['lrs'], seed=p['seeds'], **{k: [facts[k]] for k in ('epochs', 'n_train', 'n_test', 'head_settings')})
+        settings = dict(lr=p['lrs'], seed=p['seeds'], **{k: [facts[k]] for k in ('epochs', 'n_train', 'n_test', 'head_settings', 'curves')})
         rows = find_rows(read_rows(out), key, settings)
         if not len(rows):
             rows = _probe_one(head, splits, n_classes, times, p, dict(bf16=bf16, device=device, **own))
@@ -435,11 +448,11 @@ def _probe_one(head, splits, n_classes, times, plan, more):
     if head in GRIDS: return probe_yardstick(head, *shown, at, plan['lrs'])
     return probe_head(head, *shown, n_classes, at, **plan, **more)
 
-# %% ../nbs/09_downstream.ipynb #9c808ba8
-COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings'.split()
+# %% ../nbs/09_downstream.ipynb #f8ebd17d
+COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings curves'.split()
 
 def _prepare(splits, n_classes, times):
-    "Checked splits on one scale, and exact times"
+    "Checked splits on one scale, exact times, and a hash of both"
     n_classes = check_number('n_classes', n_classes, 2, whole=True)
     splits = {k: check_split(k, x, y, n_classes) for k, (x, y) in splits.items()}
     x, y = splits['train']
@@ -447,10 +460,11 @@ def _prepare(splits, n_classes, times):
         if xs.shape[1:] != x.shape[1:]: raise ValueError(f'curves_{k} has {tuple(xs.shape[1:])} points and features, curves_train {tuple(x.shape[1:])}; they must agree')
     if len(y.unique()) < 2: raise ValueError(f'y_train has one class only ({y[0]}); a task needs two at least')
     T = x.shape[1]
-    times = tuple(map(as_time, times)) if times is not None else time_grid(1) if T == 1 else tuple(Fraction(i, T - 1) for i in range(T))
+    times = tuple(map(as_time, np.atleast_1d(np.asarray(times, dtype=object)))) if times is not None else time_grid(1) if T == 1 else tuple(Fraction(i, T - 1) for i in range(T))
     if len(times) != T or len(set(times)) != T: raise ValueError(f'times has {len(set(times))} different entries, but the curves have {T} points; give one each')
     mean, std = x.mean(0), x.std(0, correction=0)
-    return [(standardise(xs, mean, std), ys) for xs, ys in splits.values()], times
+    told = hash_arrays(*(a for s in splits.values() for a in s), *map(str, times))[:12]
+    return [(standardise(xs, mean, std), ys) for xs, ys in splits.values()], times, told
 
 def _finish(rows, key, facts, out):
     "The rows with `key` and `facts`, in the order of `COLUMNS`, added to `out` if there is one"
@@ -482,7 +496,21 @@ def time_left(
         log(f'{line}; about {left:.0f} s left' if left else line)
     return wrapped
 
-# %% ../nbs/09_downstream.ipynb #dd0685ba
+# %% ../nbs/09_downstream.ipynb #6065de4d
+def store_tasks(
+    store, # a trajectory store
+    tasks=None, # names, or one name; all if `None`
+) -> list:
+    "The tasks asked for, each known to the store and with two classes at least"
+    if not hasattr(store, 'vocabs'): raise ValueError(f'store is {"None" if store is None else f"of type {type(store).__name__}"}; give a TrajectoryStore')
+    tasks = list(store.tasks) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    if not tasks: raise ValueError(f"tasks is empty; choose from {', '.join(store.tasks)}")
+    for t in tasks:
+        check_choice('tasks', t, store.tasks)
+        if len(store.vocabs[t]) < 2: raise ValueError(f'tasks: {t} has one class only; a task needs two at least, so leave it out')
+    return tasks
+
+# %% ../nbs/09_downstream.ipynb #94871b68
 def probe_store(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=None, # which grid; all the store's times if `None`
@@ -493,9 +521,8 @@ def probe_store(
     **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store"
-    tasks = list(store.tasks) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
-    for t in tasks: check_choice('tasks', t, store.tasks)
-    plan, curves = check_plan(heads), {k: store.curves(k, granularity) for k in ('train', 'valid', 'test')}
+    tasks, plan = store_tasks(store, tasks), check_plan(heads)
+    curves = {k: store.curves(k, granularity) for k in ('train', 'valid', 'test')}
     times, done, labels = curves['train'].times, read_rows(out), {k: store.labels(k) for k in curves}
     key = lambda t, h: dict(task=str(t), head=h, granularity=max(1, len(times) - 1))
     if log: log = time_left(log, [h for t in tasks for h in plan if not len(find_rows(done, key(t, h), {}))])
@@ -505,13 +532,12 @@ def probe_store(
         tables.append(probe(*data, len(store.vocabs[t]), heads=list(plan), times=times, task=t, out=out, log=log, **kwargs))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/09_downstream.ipynb #8ddc2744
+# %% ../nbs/09_downstream.ipynb #5c36bca6
 def select(
     df:pd.DataFrame, # rows of `probe`
 ) -> pd.DataFrame:
     "The selected rows: for each task, head, point and seed the one that read the test curves"
-    for c in 'selected', 'test_acc':
-        if c not in df: raise ValueError(f'df has no column {c}; give rows of probe')
+    check_columns(df, ['task', 'head', 'time', 'granularity', 'seed', 'selected', 'valid_acc', 'test_acc', 'chance'], 'rows of probe')
     return df[df.selected.astype(bool)].reset_index(drop=True)
 
 # %% ../nbs/09_downstream.ipynb #1d1d8943
@@ -539,18 +565,26 @@ def summarise(
         rows.append(dict(zip(GROUP, key), n=len(g), mean=mean, lo=lo, hi=hi, valid_acc=g.valid_acc.mean(), chance=g.chance.mean()))
     return pd.DataFrame(rows)
 
-# %% ../nbs/09_downstream.ipynb #cc920d66
+# %% ../nbs/09_downstream.ipynb #3c2aa956
 def paired_difference(
     a, b, # a number for each repetition, by index
     level:float=0.95, # of confidence
 ) -> dict: # gain, lo, hi, p, n
     "Mean of `a - b` over the repetitions both have, with Student's t-interval and the p-value of the paired t-test"
-    diff = (a - b).dropna().to_numpy()
+    diff = (pd.Series(a) - pd.Series(b)).dropna().to_numpy()
     gain, lo, hi = mean_interval(diff, level)
     p = stats.ttest_1samp(diff, 0).pvalue if len(diff) > 1 and diff.std() > 1e-12 else np.nan
     return dict(gain=gain, lo=lo, hi=hi, p=p, n=len(diff))
 
-# %% ../nbs/09_downstream.ipynb #25dcec1a
+# %% ../nbs/09_downstream.ipynb #43b2b0bc
+def one_grid(
+    df:pd.DataFrame, # rows of `probe`
+) -> pd.DataFrame:
+    "`df` if its rows are of one granularity, else a `ValueError`"
+    ks = check_columns(df, ['granularity', 'task', 'head'], 'rows of probe').granularity.unique()
+    if len(ks) > 1: raise ValueError(f'df has rows of granularities {", ".join(map(str, sorted(ks)))}; choose one: df[df.granularity == {max(ks)}]')
+    return df
+
 def paired_gain(
     df:pd.DataFrame, # rows of `probe` with heads of both kinds
     level:float=0.95, # of confidence
@@ -562,7 +596,7 @@ def paired_gain(
     for (task, k), g in means.groupby(['task', 'granularity'], sort=False):
         acc = g.pivot_table(index='unit', columns=['head', 'time'], values='test_acc')
         valid, sides = g.groupby(['head', 'time']).valid_acc.mean(), []
-        for heads in curve, against:
+        for heads in _names(curve), _names(against):
             among = valid[valid.index.get_level_values('head').isin(heads)]
             if not len(among): raise ValueError(f'df has no {" or ".join(heads)} for task {task}; probe with heads that include one')
             sides.append(among.idxmax())
@@ -583,7 +617,7 @@ HEAD_STYLE = dict(
     mlp_mean=('C4', 'MLP, mean code'), linear=('C5', 'linear, one point'), linear_joined=('C6', 'linear, codes joined'),
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
-# %% ../nbs/09_downstream.ipynb #c140bdc1
+# %% ../nbs/09_downstream.ipynb #e789ee25
 def gain_table(
     tables:dict, # name of a run -> rows of `probe`, of one granularity
     **kwargs, # passed to `paired_gain`
@@ -592,7 +626,7 @@ def gain_table(
     if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
     parts = []
     for run, df in tables.items():
-        g, s = paired_gain(df, **kwargs), summarise(df).set_index(['task', 'head', 'time'])
+        g, s = paired_gain(one_grid(df), **kwargs), summarise(df).set_index(['task', 'head', 'time'])
         at = lambda col, heads, times: [s.loc[k, col] for k in zip(g.task, heads, times)]
         g = g.assign(run=run, chance=at('chance', g.other, g.time), point=at('mean', g.other, g.time), curve=at('mean', g['head'], ['curve']*len(g)))
         parts.append(g[['run', 'task', 'chance', 'other', 'time', 'point', 'head', 'curve', 'gain', 'lo', 'hi', 'p', 'n']])
@@ -615,7 +649,7 @@ def _plot_points(ax, g, **kwargs):
     line, = ax.plot(g.t, 100*g['mean'], **kwargs)
     ax.fill_between(g.t, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
 
-# %% ../nbs/09_downstream.ipynb #4c956f7d
+# %% ../nbs/09_downstream.ipynb #9919bbc6
 def plot_accuracy(
     df:pd.DataFrame, # rows of `probe`, of one granularity
     task:str, # which task
@@ -624,9 +658,11 @@ def plot_accuracy(
     **kwargs, # passed to the line of the single points
 ):
     "Test accuracy over t for single points, with the curve's heads as level lines; bands are 95 % intervals over seeds"
-    check_choice('task', task, df.task.unique())
+    check_choice('task', task, one_grid(df).task.unique())
+    shown = df[(df.task == task) & df['head'].isin(_names(heads))]
+    if not len(shown): raise ValueError(f'heads={heads} are not in df; choose from {", ".join(df[df.task == task]["head"].unique())}')
     if ax is None: ax = plt.subplots(figsize=(5.2, 3.4), dpi=90)[1]
-    s = summarise(df[(df.task == task) & df['head'].isin(heads)])
+    s = summarise(shown)
     for head, g in s.groupby('head', sort=False):
         colour, name = HEAD_STYLE[head]
         how = {'color': colour, 'label': name, 'ls': '-' if head in HEADS else '--'}
@@ -639,13 +675,14 @@ def plot_accuracy(
     ax.legend(fontsize=8 if s['head'].nunique() < 5 else 6.5)
     return ax
 
-# %% ../nbs/09_downstream.ipynb #a682b5b9
+# %% ../nbs/09_downstream.ipynb #43e806c7
 def plot_accuracies(
     tables:dict, # name of a run -> rows of `probe`, of one granularity and the same tasks
     axs=None, # matplotlib axes (runs, tasks); new ones if `None`
     **kwargs, # passed to `plot_accuracy`
 ):
     "`plot_accuracy` for each run and task"
+    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
     tasks = list(next(iter(tables.values())).task.unique())
     size = max(5, 3.1 * len(tasks)), 2.6 * len(tables)
     if axs is None: axs = plt.subplots(len(tables), len(tasks), figsize=size, dpi=80, squeeze=False, layout='constrained')[1]
@@ -656,13 +693,14 @@ def plot_accuracies(
     axs[0, 0].legend(fontsize=7)
     return axs
 
-# %% ../nbs/09_downstream.ipynb #99299697
+# %% ../nbs/09_downstream.ipynb #3c3b754e
 def known_table(
     df:pd.DataFrame, # rows of `probe`, of one granularity
 ) -> pd.DataFrame: # tasks x times, text
     "Single-point test accuracy over chance, (accuracy - chance) / (1 - chance), by task and time"
-    s = summarise(df[df['head'] == 'mlp'])
-    if not len(s): raise ValueError('df has no mlp rows; probe with heads that include mlp')
+    mlp = df[one_grid(df)['head'] == 'mlp']
+    if not len(mlp): raise ValueError('df has no mlp rows; probe with heads that include mlp')
+    s = summarise(mlp)
     s['known'] = (s['mean'] - s.chance) / (1 - s.chance).clip(lower=1e-9)
     table = s.pivot(index='task', columns='time', values='known')
     return table.loc[s.task.unique(), sorted(table.columns, key=Fraction)]

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MODEL_CARD', 'TimeEmbedding', 'group_norm', 'WideBlock', 'scale_shift', 'Encoder', 'sample_code', 'n_params']
 
-# %% ../nbs/03_encoder.ipynb #f7cd7996
-import io, math
+# %% ../nbs/03_encoder.ipynb #6f824992
+import io, math, os
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors import SafetensorError
 from torch import nn
 
-from .core import check_choice, check_number
-from .sde import VESDE
+from .core import as_device, check_choice, check_kind, check_number, check_tensor, load_json
+from .sde import VESDE, as_t, expand_as
 
 # %% ../nbs/03_encoder.ipynb #f7f8b43c
 class TimeEmbedding(nn.Module):
@@ -92,7 +92,7 @@ An encoder E(x0, t) made with `trajdrl`: an image goes in, and a code for every 
 Load it with `trajdrl.encoder.Encoder.from_pretrained`; `trajdrl.trajectory.encode` turns images into curves.
 '''
 
-# %% ../nbs/03_encoder.ipynb #fc3cc45a
+# %% ../nbs/03_encoder.ipynb #2deba69d
 class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_card_template=MODEL_CARD):
     "Time-conditioned WideResNet E(x0, t) (appendix A); `kind` is drl (a code) or vdrl (its mean and log-variance)"
     def __init__(self,
@@ -110,7 +110,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_car
         size:int=32, # image side it is trained at: kept on record, other sides are taken too
     ):
         super().__init__()
-        self._check(d, kind, depth, width, pool, size)
+        d, channels, depth, width, pool, size = self._check(kind, fourier_scale, dropout, d, channels, depth, width, pool, size)
         self.d, self.kind, self.channels, self.pool, self.size = d, kind, channels, pool, size
         widths, emb = [16, 16 * width, 32 * width, 64 * width], 64 * width
         self.temb = nn.Sequential(TimeEmbedding(VESDE(sigma_min, sigma_max), emb, emb, fourier_scale), nn.SiLU())
@@ -120,17 +120,18 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_car
         features = widths[-1] * max(1, pool)**2
         self.head = nn.Linear(features, d * (2 if kind == 'vdrl' else 1)) if pool or kind == 'vdrl' else nn.Identity()
 
-# %% ../nbs/03_encoder.ipynb #b51a5c64
+# %% ../nbs/03_encoder.ipynb #583c424a
 @patch
-def _check(self:Encoder, d, kind, depth, width, pool, size):
-    "Refuses arguments that make no encoder"
-    check_number('d', d, 1, whole=True), check_choice('kind', kind, ['drl', 'vdrl'])
-    check_number('width', width, 1, whole=True), check_number('pool', pool, 0, whole=True)
-    if check_number('depth', depth, 10, whole=True) % 6 != 4:
-        raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
-    if check_number('size', size, 4, whole=True) % 4: raise ValueError(f'size={size} will not do; give a multiple of 4')
+def _check(self:Encoder, kind, fourier_scale, dropout, *sizes):
+    "Refuses arguments that make no encoder; gives back the sizes as integers"
+    check_choice('kind', kind, ['drl', 'vdrl']), check_number('fourier_scale', fourier_scale, 0), check_number('dropout', dropout, 0, 1)
+    least = dict(d=1, channels=1, depth=10, width=1, pool=0, size=4)
+    d, _, depth, width, pool, size = sizes = [check_number(k, v, low, whole=True) for (k, low), v in zip(least.items(), sizes)]
+    if depth % 6 != 4: raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
+    if size % 4: raise ValueError(f'size={size} will not do; give a multiple of 4')
     if not pool and kind == 'drl' and d != 64 * width:
         raise ValueError(f'd={d} with pool=0: the pooled features are the code, so give d={64 * width}, or pool of at least 1')
+    return sizes
 
 @patch
 def _stages(self:Encoder, widths, n, emb, film, dropout):
@@ -139,13 +140,15 @@ def _stages(self:Encoder, widths, n, emb, film, dropout):
         for i in range(n):
             yield WideBlock(ni if i == 0 else nf, nf, 2 if stage and i == 0 else 1, emb, film, dropout)
 
-# %% ../nbs/03_encoder.ipynb #16680ba4
+# %% ../nbs/03_encoder.ipynb #18637d99
 @patch
 def _features(self:Encoder, x0, t):
     "Pooled features of images at times, (b, features)"
-    if x0.ndim != 4 or x0.shape[1] != self.channels or x0.shape[-1] % 4 or x0.shape[-2] % 4:
+    check_tensor('x0', x0, 'b c h w', 'images in [-1, 1]')
+    if x0.shape[1] != self.channels or x0.shape[-1] % 4 or x0.shape[-2] % 4:
         raise ValueError(f'x0 has shape {tuple(x0.shape)}; give (b, {self.channels}, h, w) with h and w multiples of 4')
-    h, emb = self.stem(x0), self.temb(torch.as_tensor(t, device=x0.device))
+    t = expand_as(as_t(t).reshape(-1), x0).flatten().to(x0.device)
+    h, emb = self.stem(x0.to(self.stem.weight.dtype)), self.temb(t)
     for block in self.blocks: h = block(h, emb)
     return F.adaptive_avg_pool2d(F.relu(self.norm(h)), max(1, self.pool)).flatten(1)
 
@@ -180,26 +183,33 @@ def sample_code(
     mean, logvar = stats
     return mean + (logvar / 2).exp() * (torch.randn_like(mean) if noise is None else noise)
 
-# %% ../nbs/03_encoder.ipynb #9866f007
+# %% ../nbs/03_encoder.ipynb #8804030a
 @patch(cls_method=True)
 def _from_pretrained(cls:Encoder, *, model_id, **kwargs):
     "What `from_pretrained` does once it has the settings: quietly, and with the folder's name where weights cannot be read"
     try:
         with redirect_stdout(io.StringIO()): return super(Encoder, cls)._from_pretrained(model_id=model_id, **kwargs)
     except (SafetensorError, RuntimeError, OSError) as e:
+        if isinstance(e, OSError) and not Path(model_id).is_dir(): raise # not from the hub: `from_pretrained` says so
         raise ValueError(f'{model_id} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
 
-# %% ../nbs/03_encoder.ipynb #07066033
+# %% ../nbs/03_encoder.ipynb #46f59b93
 @patch(cls_method=True)
 def from_pretrained(cls:Encoder,
     name, # folder of an encoder, or user/name of one on the Hugging Face hub
     **kwargs, # passed to `PyTorchModelHubMixin.from_pretrained`
 ) -> Encoder:
     "The encoder that `save_pretrained` left"
-    folder = Path(name).expanduser()
+    remedy = 'the folder of an encoder, or user/name of one on the Hugging Face hub'
+    folder = Path(check_kind('name', name, (str, os.PathLike), remedy)).expanduser()
     if not folder.is_dir() and (str(name).count('/') != 1 or str(name)[0] in './~'):
-        raise FileNotFoundError(f'name={str(name)!r} is no folder; give the folder of an encoder, or user/name of one on the Hugging Face hub')
-    return super(Encoder, cls).from_pretrained(folder if folder.is_dir() else name, **kwargs)
+        raise FileNotFoundError(f'name={str(name)!r} is no folder; give {remedy}')
+    if folder.is_dir():
+        if not (config := folder/'config.json').exists(): raise FileNotFoundError(f'{folder} holds no config.json; give {remedy}')
+        check_kind(config, load_json(config), dict, 'the settings that save_pretrained writes')
+    kwargs['map_location'] = str(as_device(kwargs.get('map_location', 'cpu')))
+    try: return super(Encoder, cls).from_pretrained(folder if folder.is_dir() else name, **kwargs)
+    except OSError as e: raise FileNotFoundError(f'name={str(name)!r} is no folder, nor had from the hub ({str(e).splitlines()[0]}); give {remedy}') from None
 
 # %% ../nbs/03_encoder.ipynb #54b1ef6e
 def n_params(

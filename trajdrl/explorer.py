@@ -6,7 +6,7 @@
 __all__ = ['FIT', 'ATTENTION', 'MARK', 'PLAIN', 'DARK', 'GREY', 'GREEN', 'Explorer', 'fit_points', 'TaskHeads', 'time_axis',
            'plot_attention', 'shown_classes', 'plot_classes', 'png_url', 'picture', 'picture_row', 'ExplorerPage']
 
-# %% ../nbs/16_explorer.ipynb #6f1661d4
+# %% ../nbs/16_explorer.ipynb #80ca75d2
 import base64, io, json, shlex, tempfile, time
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from .attention import fit_heads, read_head
 from .cli import Run, slug
-from .core import atomic_path, check_choice, check_number
+from .core import atomic_path, check_choice, check_kind, check_number
 from .data import read_image, to_float
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
@@ -58,12 +58,12 @@ class Explorer:
     def __repr__(self):
         return f'Explorer({str(self.run.path)!r}): {len(self.test)} test images at {len(self.times)} times; tasks {", ".join(self.tasks)}'
 
-# %% ../nbs/16_explorer.ipynb #ae71f7ec
+# %% ../nbs/16_explorer.ipynb #e65cdc34
 @patch
 def _own(self:Explorer, i):
     "Is `i` the name of an image of one's own? One `ValueError` if it names nothing"
-    if isinstance(i, str) and i in self.own: return True
-    if isinstance(i, str): raise ValueError(f'i={i!r} is no image; give the number of a test image, or add one with add')
+    if i in self.own: return True
+    if not isinstance(i, (int, np.integer)): raise ValueError(f'i={i!r} is no image; give the number of a test image, or add one with add')
     check_number('i', i, 0, len(self.test) - 1, whole=True)
 
 @patch
@@ -88,14 +88,22 @@ def curve(self:Explorer,
     z = self.own[i][1] if self._own(i) else np.array(self.store.curves('test')[i])
     return standardise(z[None], self.mean, self.std)[0]
 
-# %% ../nbs/16_explorer.ipynb #9d4fdb45
+# %% ../nbs/16_explorer.ipynb #e9c78009
+def _png(image):
+    "The bytes of an image as a PNG file"
+    out = io.BytesIO()
+    image.save(out, 'PNG')
+    return out.getvalue()
+
 @patch
 def add(self:Explorer,
-    file, # path of an image file, or its bytes
+    file, # path of an image file, its bytes, or a PIL image
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
-    name = name or ('image' if isinstance(file, bytes) else Path(file).name)
+    if isinstance(file, Image.Image): file = _png(file)
+    check_kind('file', file, (str, Path, bytes), 'the path of an image file, its bytes, or a PIL image')
+    name = check_kind('name', name, (str, type(None)), 'a text') or ('image' if isinstance(file, bytes) else Path(file).name)
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
     with tempfile.TemporaryDirectory() as d:
         if isinstance(file, bytes): (Path(d)/'image').write_bytes(file)
@@ -225,7 +233,7 @@ def load(self:TaskHeads,
         return True
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError): return False
 
-# %% ../nbs/16_explorer.ipynb #0351aa96
+# %% ../nbs/16_explorer.ipynb #eb5e30c7
 @patch
 def task_data(self:Explorer,
     task:str, # one of `tasks`
@@ -233,7 +241,7 @@ def task_data(self:Explorer,
     "What a task's heads learn from and are chosen by: evenly spaced rows, if there are more than `n_max`"
     pairs = []
     for split in 'train', 'valid':
-        curves, y = self.store.curves(split), self.store.labels(split)[task]
+        curves, y = self.store.curves(split), self.store.labels(split)[check_choice('task', task, self.tasks)]
         rows = np.linspace(0, len(y) - 1, min(len(y), self.n_max)).round().astype(int)
         pairs.append((standardise(curves[rows], self.mean, self.std), torch.from_numpy(y[rows])))
     return pairs

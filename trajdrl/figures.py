@@ -49,7 +49,7 @@ COMMANDS = dict(accuracy='trajdrl_probe DIR', mi='trajdrl_mi DIR', attention='tr
 NEEDED = dict(mi=['t_i', 't_j', 'estimator', 'kind', 'normalised'], separation=['scale', 'at_zero', 'sup', 'time'], attention=['time', 'attention'],
               transfer=['grid', 'way', 'test_acc'], accuracy=['test_acc', 'selected'], sweep=['test_acc', 'selected'])
 
-# %% ../nbs/17_figures.ipynb #ad525304
+# %% ../nbs/17_figures.ipynb #bfd70053
 class Tables:
     "The tables of all runs in a folder"
     def __init__(self,
@@ -82,11 +82,11 @@ class Tables:
     def __call__(self, table, **only): # rows with these values
         df = self.all(table)
         for k, v in only.items():
-            df = df[df[k] == v]
+            df = df[df[check_choice('column', k, df.columns)] == v]
             if not len(df): raise LookupError(self._missing(table, **only))
         return df
 
-    def _missing(self, table, dataset, encoder=None, dim=None): # what to do
+    def _missing(self, table, dataset, encoder=None, dim=None, **_): # what to do
         runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and c['settings']['kind'] == (encoder or c['settings']['kind'])]
         if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
         return f'run {COMMANDS[table]}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
@@ -134,7 +134,7 @@ def panels(
             if ax.get_legend() and (i or j or not legend): ax.get_legend().remove()
     return fig
 
-# %% ../nbs/17_figures.ipynb #611a3fa0
+# %% ../nbs/17_figures.ipynb #7e701514
 def plot_sweep(
     df:pd.DataFrame, # rows of `probe`, of several granularities
     by:str='head', # column with a line for each value
@@ -143,6 +143,7 @@ def plot_sweep(
 ):
     "Test accuracy over granularity, a line for each value of a column, with 95 % intervals over seeds"
     if ax is None: ax = plt.subplots(figsize=(5, 3.2), dpi=90)[1]
+    check_choice('by', by, ['head', 'task', 'dim', 'encoder'])
     keys = sorted(df[by].unique()) if by == 'dim' else list(df[by].unique())
     for i, key in enumerate(keys):
         s = summarise(df[df[by] == key]).sort_values('granularity')
@@ -181,7 +182,7 @@ def information_figure(
         ax.tick_params(labelsize=7)
     return panels([''], encoders(df), draw, (3.4, 2.9))
 
-# %% ../nbs/17_figures.ipynb #fcb27d1c
+# %% ../nbs/17_figures.ipynb #f273d389
 def profile_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -193,7 +194,7 @@ def profile_figure(
     "Attention profiles of tasks"
     df = t('attention', dataset=dataset, **({'dim': dim} if dim else {}), **({'encoder': encoder} if encoder else {}))
     if not dim: df = largest(df)
-    tasks, k = list(tasks or df.task.unique()), main_granularity(df.granularity.unique())
+    tasks, k = [tasks] if isinstance(tasks, str) else list(tasks or df.task.unique()), main_granularity(df.granularity.unique())
     if len(tasks) > columns: return _many_profiles(df[df.granularity == k], tasks, columns)
     if encoder: return panels(sorted(df.granularity.unique()), tasks, lambda ax, g, task: plot_profile(df, task, ax, g), (2.2, 1.6), sharey='row')
     return panels(encoders(df), tasks, lambda ax, e, task: plot_profile(df[df.encoder == e], task, ax, k), sharey=True)
@@ -208,7 +209,7 @@ def _many_profiles(df, tasks, columns):
     for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(task, fontsize=8)
     return fig
 
-# %% ../nbs/17_figures.ipynb #62af19be
+# %% ../nbs/17_figures.ipynb #63035298
 def divergence_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -216,6 +217,7 @@ def divergence_figure(
 ) -> Figure:
     "Jensen-Shannon divergence between the profiles of all tasks"
     df = largest(t('attention', dataset=dataset))
+    only = [only] if isinstance(only, str) else list(only)
     df = df[df.encoder.isin(only) & (df.granularity == main_granularity(df.granularity.unique()))]
     if not len(df): t('attention', dataset=dataset, encoder=only[0]) # says what to run
     n = df.task.nunique()

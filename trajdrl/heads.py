@@ -17,7 +17,7 @@ from torch import nn
 
 from .core import *
 
-# %% ../nbs/08_heads.ipynb #436534c3
+# %% ../nbs/08_heads.ipynb #a96765c7
 def standardise(
     x, # codes (n, T, d), or (n, d): array or tensor
     mean, # their training mean (T, d), or (d,)
@@ -25,6 +25,7 @@ def standardise(
 ) -> torch.Tensor: # float32, shaped as `x`
     "Codes with the training mean at 0 and the training standard deviation at 1, for each time and feature"
     x, mean, std = (torch.as_tensor(a, dtype=torch.float32) for a in (x, mean, std))
+    if not x.sum().isfinite(): raise ValueError('x has values that are not finite; encode again')
     for name, a in dict(mean=mean, std=std).items():
         if a.shape != x.shape[1:]: raise ValueError(f'{name} has shape {tuple(a.shape)}, but the codes need {tuple(x.shape[1:])}; '
                                                     'take it over the first axis of the training codes')
@@ -88,7 +89,7 @@ def weights_from(
         if seed is not None: torch.default_generator.manual_seed(check_number('seed', seed, 0, whole=True))
         yield
 
-# %% ../nbs/08_heads.ipynb #1e977db3
+# %% ../nbs/08_heads.ipynb #1f9d9ad5
 class Head(nn.Module):
     "Base of the single heads: dropout that follows `seed` and the step, if there is a seed"
     def __init__(self,
@@ -109,7 +110,10 @@ class Head(nn.Module):
         if not self.training: return x
         return self.masks(x[None], None if self.seed is None else [self.seed], site)[0]
 
-# %% ../nbs/08_heads.ipynb #4db19be6
+def _check_sizes(**sizes):
+    for name, v in sizes.items(): check_number(name, v, 1, whole=True)
+
+# %% ../nbs/08_heads.ipynb #486bb348
 class MLPHead(Head):
     "The head of one point: `d -> hidden`, ReLU, dropout, classes"
     def __init__(self,
@@ -120,12 +124,13 @@ class MLPHead(Head):
         seed:int=None, # key of initial weights and dropout
     ):
         super().__init__(p, seed)
+        _check_sizes(d=d, n_classes=n_classes, hidden=hidden)
         with weights_from(seed): self.inner, self.classes = nn.Linear(d, hidden), nn.Linear(hidden, n_classes)
 
     def forward(self, x): # (b, d) -> (b, n_classes)
-        return self.classes(self.drop(F.relu(self.inner(x))))
+        return self.classes(self.drop(F.relu(self.inner(check_tensor('x', x, 'b d')))))
 
-# %% ../nbs/08_heads.ipynb #87e41915
+# %% ../nbs/08_heads.ipynb #d7c299b6
 class GRUHead(Head):
     "The recurrent head of a curve: the last state of a GRU, dropout, classes"
     def __init__(self,
@@ -136,10 +141,11 @@ class GRUHead(Head):
         seed:int=None, # key of initial weights and dropout
     ):
         super().__init__(p, seed)
+        _check_sizes(d=d, n_classes=n_classes, hidden=hidden)
         with weights_from(seed): self.rnn, self.classes = nn.GRU(d, hidden, batch_first=True), nn.Linear(hidden, n_classes)
 
     def forward(self, x): # (b, T, d) -> (b, n_classes)
-        return self.classes(self.drop(self.rnn(x)[0][:, -1]))
+        return self.classes(self.drop(self.rnn(check_tensor('x', x, 'b T d'))[0][:, -1]))
 
 # %% ../nbs/08_heads.ipynb #ae16cc56
 def sinusoid(
@@ -151,7 +157,7 @@ def sinusoid(
     angle = torch.as_tensor(positions, dtype=torch.float32)[:, None] * 10_000.**(-torch.arange(0, dim, 2) / dim) # (T, dim/2)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
 
-# %% ../nbs/08_heads.ipynb #01419de5
+# %% ../nbs/08_heads.ipynb #4f0601a8
 class TransformerHead(Head):
     "The attending head of a curve: shared post-norm layers over the points and a learned query, whose output gives the classes"
     def __init__(self,
@@ -167,7 +173,8 @@ class TransformerHead(Head):
         seed:int=None, # key of initial weights and dropout
     ):
         super().__init__(p, seed)
-        _check_widths(dim, n_heads, n_layers)
+        _check_sizes(d=d, n_classes=n_classes, dim=dim, n_heads=n_heads, ff=ff, n_layers=n_layers)
+        if dim % n_heads: raise ValueError(f'dim={dim} cannot be shared by n_heads={n_heads}; give a multiple of n_heads')
         self.n_heads, self.n_layers, self.query_sees_itself, self.positions = n_heads, n_layers, query_sees_itself, positions
         with weights_from(seed):
             self.embed, self.query = nn.Linear(d, dim), nn.Parameter(torch.randn(dim) * .02)
@@ -175,11 +182,7 @@ class TransformerHead(Head):
             self.ff1, self.ff2, self.norm1, self.norm2 = nn.Linear(dim, ff), nn.Linear(ff, dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
             self.classes = nn.Linear(dim, n_classes)
 
-# %% ../nbs/08_heads.ipynb #4a9de7ac
-def _check_widths(dim, n_heads, n_layers):
-    for name, v in dict(dim=dim, n_heads=n_heads, n_layers=n_layers).items(): check_number(name, v, 1, whole=True)
-    if dim % n_heads: raise ValueError(f'dim={dim} cannot be shared by n_heads={n_heads}; give a multiple of n_heads')
-
+# %% ../nbs/08_heads.ipynb #ea5c9f20
 def _tokens(h, query, positions):
     "Points (..., T, dim) with their positions, and the query (..., 1, dim) joined at the end"
     T, dim = h.shape[-2:]
@@ -193,7 +196,7 @@ def _bar(T, query_sees_itself):
     if not query_sees_itself: bar[-1, -1] = -torch.inf
     return bar
 
-# %% ../nbs/08_heads.ipynb #4c0854e6
+# %% ../nbs/08_heads.ipynb #501d7b01
 @patch
 def layer(self:TransformerHead,
     h:torch.Tensor, # rows that ask, (b, s, dim)
@@ -213,16 +216,16 @@ def layer(self:TransformerHead,
 @patch
 def forward(self:TransformerHead, x, return_attention=False): # (b, T, d) -> (b, n_classes)
     "Class scores, and if asked the query's attention to each point in the last layer, (b, n_heads, T)"
-    h = _tokens(self.embed(x), self.query, self.positions)
+    h = _tokens(self.embed(check_tensor('x', x, 'b T d')), self.query, self.positions)
     for i in range(self.n_layers):
         h, att = self.layer(h if i < self.n_layers - 1 else h[:, -1:], h, i)
     y = self.classes(h[:, 0])
     return (y, att[:, :, -1, :-1]) if return_attention else y
 
-# %% ../nbs/08_heads.ipynb #f1683d3f
+# %% ../nbs/08_heads.ipynb #e834607a
 class HeadStack(nn.Module):
     "Base of the stacks: heads of one kind, with weights `(M, ...)` and outputs `(M, b, n_classes)`"
-    single, cache = None, 3 << 19 # the kind of head; activations (numbers) that a group of members may fill on a CPU
+    single, dims, cache = None, 'M b d', 3 << 19 # the kind of head, its inputs, activations (numbers) that a group of members may fill on a CPU
     def __init__(self,
         seeds, # one seed a member; an int M stands for 0, ..., M-1
         d:int, # size of a code
@@ -260,7 +263,7 @@ def at(self:HeadStack,
     "Moves the dropout on to `step`"
     self.masks.at(step)
 
-# %% ../nbs/08_heads.ipynb #17428862
+# %% ../nbs/08_heads.ipynb #fa83fbb6
 @patch
 def groups(self:HeadStack,
     x:torch.Tensor, # (M, b, ...)
@@ -273,7 +276,7 @@ def groups(self:HeadStack,
 @patch
 def forward(self:HeadStack, x): # (M, b, ...), or (1, b, ...) for all -> (M, b, n_classes)
     "Class scores of every member, float32"
-    if x.shape[0] not in (1, len(self)): raise ValueError(f'x has {x.shape[0]} batches for {len(self)} members; give one each, or one for all')
+    if check_tensor('x', x, self.dims).shape[0] not in (1, len(self)): raise ValueError(f'x has {x.shape[0]} batches for {len(self)} members; give one each, or one for all')
     x = x.to(self.dtype).expand(len(self), *x.shape[1:])
     g = self.groups(x)
     parts = {k: self.get_parameter(k).to(self.dtype).split(g) for k in self.names.values()}
@@ -325,10 +328,10 @@ class MLPStack(HeadStack):
         h = self.relu_drop(linears(x, w['inner_weight'], w['inner_bias']), seeds) # (m, b, hidden)
         return linears(h, w['classes_weight'], w['classes_bias'])
 
-# %% ../nbs/08_heads.ipynb #8b72e27d
+# %% ../nbs/08_heads.ipynb #37efc4a9
 class GRUStack(HeadStack):
     "`GRUHead`s with a leading member axis; takes `(M, b, T, d)`"
-    single = GRUHead
+    single, dims = GRUHead, 'M b T d'
 
     def activations(self, x): return x.shape[1] * self.rnn_bias_hh_l0.shape[1]
 
@@ -345,10 +348,10 @@ def _gru_step(gx, h, gh):
     new = torch.addcmul(gx[..., 2*n:], r, gh[..., 2*n:]).tanh()
     return torch.lerp(new, h, u)
 
-# %% ../nbs/08_heads.ipynb #5df929f4
+# %% ../nbs/08_heads.ipynb #f3767ef6
 class TransformerStack(HeadStack):
     "`TransformerHead`s with a leading member axis; takes `(M, b, T, d)`"
-    single = TransformerHead
+    single, dims = TransformerHead, 'M b T d'
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

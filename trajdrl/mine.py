@@ -7,13 +7,13 @@ __all__ = ['ESTIMATORS', 'MI_COLUMNS', 'MI_LABELS', 'DIMS', 'CASES', 'CALIBRATIO
            'normal_scores', 'StatisticsNet', 'take', 'StatisticsStack', 'dv_bound', 'MineLoss', 'batch_rows',
            'split_rows', 'CodePairs', 'fit_stack', 'mine_paper', 'mine_plain', 'BestWeights', 'mine', 'EmbedNet',
            'EmbedStack', 'PairCritics', 'nce_bound', 'js_bound', 'smile_bound', 'fit_separable', 'infonce', 'smile',
-           'ksg_nats', 'ksg', 'estimate', 'cka_matrix', 'linfoot', 'nmi', 'read_codes', 'read_mi', 'mi_block',
-           'add_rows', 'mi_table', 'forgetting_codes', 'mi_summary', 'mi_matrix', 'plot_mi', 'mi_falloff',
+           'ksg_nats', 'ksg', 'check_estimator', 'estimate', 'cka_matrix', 'linfoot', 'nmi', 'read_codes', 'read_mi',
+           'mi_block', 'add_rows', 'mi_table', 'forgetting_codes', 'mi_summary', 'mi_matrix', 'plot_mi', 'mi_falloff',
            'calibration_block', 'calibrate', 'calibration_summary', 'calibration_table', 'plot_calibration',
            'bench_mine']
 
-# %% ../nbs/10_mine.ipynb #cba674c5
-import math, time
+# %% ../nbs/10_mine.ipynb #2cfe2a37
+import inspect, math, os, time
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -51,13 +51,14 @@ def gaussian_codes(
     if warp: y = y**3 @ (ortho_group.rvs(d, random_state=seed) if d > 1 else np.eye(1))
     return np.stack([x, y], 1).astype(np.float32)
 
-# %% ../nbs/10_mine.ipynb #11abdb83
+# %% ../nbs/10_mine.ipynb #a2b429a6
 def check_codes(
     codes, # (n, T, d), or a list of T arrays (n, d)
     times=None, # one label a time; 0, ..., T-1 if `None`
     least:int=256, # fewest codes that will do
 ): # codes (n, T, d) float32, and T labels
     "The codes as one array with their times, or one clear `ValueError`"
+    if codes is None or isinstance(codes, (str, os.PathLike)): raise ValueError(f'codes={codes!r} is no array; give a TrajectoryStore, or codes (images, times, features)')
     if isinstance(codes, (list, tuple)):
         shapes = sorted({np.shape(z) for z in codes})
         if len(shapes) > 1: raise ValueError(f'codes of different times have shapes {", ".join(map(str, shapes))}; '
@@ -67,8 +68,9 @@ def check_codes(
     if z.ndim != 3: raise ValueError(f'codes has shape {z.shape}; give (images, times, features)')
     if z.shape[1] < 2: raise ValueError(f'codes has {z.shape[1]} time; mutual information is between two, so give at least two times')
     if len(z) < least: raise ValueError(f'codes has {len(z)} rows, fewer than the {least} that fill a batch; give more images')
-    times = tuple(range(z.shape[1])) if times is None else tuple(times)
-    if len(times) != z.shape[1]: raise ValueError(f'times has {len(times)} entries, but codes has {z.shape[1]} times; give one each')
+    times = tuple(range(z.shape[1])) if times is None else tuple(np.atleast_1d(np.asarray(times, dtype=object)))
+    if not len(times) == len(set(map(str, times))) == z.shape[1]:
+        raise ValueError(f'times has {len(set(map(str, times)))} different entries, but codes has {z.shape[1]} times; give one each')
     _check_values(z, times)
     return z, times
 
@@ -485,7 +487,19 @@ def ksg(
 # %% ../nbs/10_mine.ipynb #69f3968a
 ESTIMATORS = dict(mine_paper=mine_paper, mine=mine, infonce=infonce, smile=smile, ksg=ksg)
 
-# %% ../nbs/10_mine.ipynb #723ce317
+# %% ../nbs/10_mine.ipynb #eec07b26
+def check_estimator(
+    name:str, # one of `ESTIMATORS`
+    settings:dict, # what it shall be told
+):
+    "One `ValueError` for a setting that the estimator does not have, or that is not positive"
+    fit = ESTIMATORS[check_choice('estimator', name, ESTIMATORS)]
+    own = [k for f in (fit, fit_separable) for k in inspect.signature(f).parameters if f is fit or name in ('infonce', 'smile')]
+    known = [k for k in dict.fromkeys(own) if k not in ('pairs', 'bound', 'kwargs', 'dtype')]
+    for k, v in check_kind(f'settings of {name}', settings, dict, f'a dictionary of {", ".join(known)}').items():
+        check_choice(f'setting of {name}', k, known)
+        for x in [v] if np.ndim(v) == 0 else v: check_number(k, x, 1 if isinstance(v, int) else 0)
+
 def estimate(
     name:str, # one of `ESTIMATORS`
     codes:np.ndarray, # (n, T, d)
@@ -493,12 +507,13 @@ def estimate(
     right, # each member's second time, (M,)
     seeds, # each member's seed
     device=None, # where to train; a GPU if there is one, if `None`
-    dtype:torch.dtype=None, # of the matrix products; bfloat16 where it is fast if `None`
+    dtype:torch.dtype=None, # of the matrix products, or its name; bfloat16 where it is fast if `None`
     group:int=12, # members that are trained together on a CPU
     **settings, # passed to the estimator
 ) -> np.ndarray: # nats, (M,)
     "The information of each member's two times"
-    fit, bs = ESTIMATORS[check_choice('estimator', name, ESTIMATORS)], settings.get('bs', 256)
+    check_estimator(name, settings)
+    fit, bs, dtype = ESTIMATORS[name], settings.get('bs', 256), getattr(torch, dtype) if isinstance(dtype, str) else dtype
     if not 0 < len(left) == len(right) == len(seeds): raise ValueError(f'left, right and seeds have {len(left)}, {len(right)} and {len(seeds)} entries; give one each a member')
     device = as_device(device)
     codes, _ = check_codes(codes, least={'mine_paper': bs, 'ksg': 20}.get(name, -(-10*bs // 7)))
@@ -535,7 +550,7 @@ def nmi(
     h = np.sqrt(np.where(h > 0, h, np.nan))
     return nats / np.outer(h, h)
 
-# %% ../nbs/10_mine.ipynb #f915d7ab
+# %% ../nbs/10_mine.ipynb #48ebd1fe
 MI_COLUMNS = ['t_i', 't_j', 'estimator', 'seed', 'kind', 'nats', 'normalised', 'n', 'd', 'seconds', 'settings', 'codes']
 
 def read_codes(
@@ -552,8 +567,7 @@ def read_mi(
     out, # a CSV file, which need not exist yet; or `None`
 ) -> pd.DataFrame:
     "The rows in `out`; an empty table if there is none"
-    if out is None or not Path(out).exists(): return pd.DataFrame(columns=MI_COLUMNS)
-    return pd.read_csv(out, dtype=dict(t_i=str, t_j=str, codes=str, settings=str))
+    return read_table(out, MI_COLUMNS, 'mi_table', dtype=dict(t_i=str, t_j=str, codes=str, settings=str))
 
 # %% ../nbs/10_mine.ipynb #dd6ec141
 def mi_block(
@@ -623,13 +637,13 @@ def mi_table(
         if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
-# %% ../nbs/10_mine.ipynb #4b0cc9f0
+# %% ../nbs/10_mine.ipynb #f3f11f4c
 def _mi_plan(estimators, seeds, settings, null, device):
     "Blocks to measure: estimator, seeds, its settings, and these as text"
-    seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if isinstance(seeds, (int, np.integer)) else list(seeds)
-    settings, estimators = settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
-    if not estimators or not seeds: raise ValueError('estimators and seeds must not be empty; give one of each at least')
+    seeds, settings, estimators = check_seeds(seeds), settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
+    if not estimators: raise ValueError(f"estimators is empty; choose from {', '.join([*ESTIMATORS, 'cka'])}")
     for name in [*estimators, *settings]: check_choice('estimators', name, [*ESTIMATORS, 'cka'])
+    for name, kw in settings.items(): check_estimator(name, {k: v for k, v in kw.items() if k not in ('dtype', 'group')})
     together = device.type == 'cuda'
     for name in estimators:
         kw = settings.get(name, {})
@@ -659,13 +673,13 @@ def forgetting_codes(
     apart = np.abs(np.subtract.outer(range(T), range(T)))
     with np.errstate(divide='ignore'): return z.transpose(1, 0, 2), -d / 2 * np.log(1 - keep**(2.*apart))
 
-# %% ../nbs/10_mine.ipynb #78c2a96b
+# %% ../nbs/10_mine.ipynb #e9b29d18
 def mi_summary(
     df:pd.DataFrame, # of `mi_table`
     column:str='normalised', # or 'nats'
 ) -> pd.DataFrame: # estimator, kind, t_i, t_j, mean, lo, hi, seeds
     "Mean and 95 % interval over seeds for each pair"
-    groups = df.groupby(['estimator', 'kind', 't_i', 't_j'], sort=False)[column]
+    groups = df.groupby(['estimator', 'kind', 't_i', 't_j'], sort=False)[check_choice('column', column, ['normalised', 'nats'])]
     rows = [dict(zip(['estimator', 'kind', 't_i', 't_j', 'mean', 'lo', 'hi', 'seeds'], [*k, *mean_interval(v), len(v)])) for k, v in groups]
     return pd.DataFrame(rows)
 
@@ -676,7 +690,9 @@ def mi_matrix(
     kind:str='real', # or 'shuffled'
 ) -> pd.DataFrame: # times x times
     "Mean over seeds as a symmetric matrix, times in the order of the table"
-    rows = df[(df.estimator == check_choice('estimator', estimator, df.estimator.unique())) & (df.kind == kind)]
+    check_choice('column', column, ['normalised', 'nats'])
+    rows = df[df.estimator == check_choice('estimator', estimator, check_columns(df, ['estimator', 'kind', 't_i', 't_j', column], 'rows of mi_table').estimator.unique())]
+    rows = rows[rows.kind == check_choice('kind', kind, rows.kind.unique())]
     times = list(dict.fromkeys([*rows.t_i, *rows.t_j]))
     m = rows.groupby(['t_i', 't_j'])[column].mean().unstack().reindex(index=times, columns=times)
     return m.where(m.notna(), m.T)
@@ -700,16 +716,17 @@ def plot_mi(
     ax.set(xlabel='$t_j$', ylabel='$t_i$')
     return ax
 
-# %% ../nbs/10_mine.ipynb #0510322b
+# %% ../nbs/10_mine.ipynb #d9062872
 def mi_falloff(
     df:pd.DataFrame, # of `mi_table`, whose times are numbers or fractions
-    column:str='normalised', # or 'nats'
 ) -> pd.DataFrame: # estimator, mean, lo, hi, seeds
     "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds, cut to [-1, 1]"
+    check_columns(df, ['estimator', 'kind', 't_i', 't_j', 'seed', 'normalised', 'nats'], 'rows of mi_table')
     df = df[(df.kind == 'real') & (df.t_i != df.t_j)]
     df = df.assign(apart=[abs(float(as_time(a) - as_time(b))) for a, b in zip(df.t_i, df.t_j)])
     rows = []
     for name, own in df.groupby('estimator', sort=False):
+        column = 'normalised' if name in MI_LABELS else 'nats' # where it orders pairs as nats do, nats have more digits
         rho = [spearmanr(g.apart, g[column]).statistic for _, g in own.groupby('seed')]
         rows.append(dict(zip(['estimator', 'mean', 'lo', 'hi', 'seeds'], [name, *np.clip(mean_interval(rho), -1, 1), len(rho)])))
     return pd.DataFrame(rows)
@@ -740,22 +757,22 @@ def calibration_block(
     rows = pd.DataFrame(rows).assign(estimator=name, dtype=dtype, d=d, n=n)
     return rows[['estimator', 'dtype', 'kind', 'truth', 'd', 'seed', 'n', 'nats']]
 
-# %% ../nbs/10_mine.ipynb #98bff84a
+# %% ../nbs/10_mine.ipynb #8e81b1a8
 def calibrate(
     out=None, # a CSV file to add the rows to
     plan=CALIBRATION, # estimator, dimensions, precision
-    seeds:int=3, # draws of each case
+    seeds=3, # draws of each case: how many, or which
     n:int=10_000, # codes
     settings:dict=None, # by estimator: its arguments
     log=None, # takes a line of text, as `print` does
 ) -> pd.DataFrame: # of `calibration_block`
     "Every estimator on codes of known information; finished blocks in `out` are not measured again"
-    table = pd.read_csv(out) if out is not None and Path(out).exists() else pd.DataFrame()
+    table, seeds = read_table(out, ['estimator', 'dtype', 'kind', 'truth', 'd', 'seed', 'n', 'nats'], 'calibrate'), check_seeds(seeds)
     if len(table) and set(table.n) != {n}: raise TableError(f'{out} was measured with n={table.n.iloc[0]}, not {n}; give another out')
     for name, d, dtype in [(name, d, dtype) for name, dims, dtype in plan for d in dims]:
         used = 'float64' if name == 'ksg' else dtype or ('bfloat16' if fast_bf16() else 'float32')
         done = set(table.seed[(table.estimator == name) & (table.d == d) & (table.dtype == used)]) if len(table) else ()
-        todo = [s for s in range(seeds) if s not in done]
+        todo = [s for s in seeds if s not in done]
         if not todo: continue
         start, rows = time.process_time(), calibration_block(name, d, todo, n, used, **(settings or {}).get(name, {})).round(5)
         table = add_rows(table, rows, out)
@@ -774,14 +791,15 @@ def calibration_summary(
         rows.append(dict(zip(keys, k), mean=mean, lo=lo, hi=hi, seeds=len(g), passes=bool(passes)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/10_mine.ipynb #1991682c
+# %% ../nbs/10_mine.ipynb #6349aa91
 def calibration_table(
     df:pd.DataFrame, # of `calibrate`
     estimator:str, # whose
     dtype:str=None, # only this precision
 ) -> pd.DataFrame: # cases x dimensions, text
     "One estimator's means with half the width of their intervals; a star where they do not pass"
-    s = calibration_summary(df[(df.estimator == estimator) & (df.dtype == (dtype or df.dtype))])
+    rows = df[df.estimator == check_choice('estimator', estimator, df.estimator.unique())]
+    s = calibration_summary(rows if dtype is None else rows[rows.dtype == check_choice('dtype', dtype, rows.dtype.unique())])
     s['text'] = [f'{round(r["mean"], 2) + 0:.2f} ± {(r["hi"] - r["lo"]) / 2:.2f}' + ('' if r['passes'] else ' *') for _, r in s.iterrows()]
     s['case'] = [f'{k}, {t:g} nats' for k, t in zip(s.kind, s.truth)]
     table = s.pivot(index='case', columns='d', values='text').reindex(list(dict.fromkeys(s.case))).fillna('')

@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'gaussian_score', 'conditioned', 'sample_heun', 'sample_ode', 'sample_pc', 'log_likelihood', 'decode',
            'decode_parts', 'decode_mixes', 'decode_errors', 'save_rows', 'load_rows', 'plot_rows']
 
-# %% ../nbs/06_sampling.ipynb #0fdf8661
+# %% ../nbs/06_sampling.ipynb #32f3578c
 import json, math
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.integrate import solve_ivp
 
-from .core import as_time, atomic_path, check_number, mean_interval
+from .core import as_time, as_times, atomic_path, check_kind, check_number, check_seed, check_tensor, mean_interval
+from .diffusion import check_images
 from .encoder import Encoder
 from .score import ScoreNet
 from .sde import VESDE
@@ -31,20 +32,28 @@ def gaussian_score(
     "The exact score (x, t) -> score of data that is N(mean, std^2)"
     return lambda x, t: (mean - x) / (std**2 + sde.std(torch.as_tensor(t, dtype=x.dtype))**2)
 
-# %% ../nbs/06_sampling.ipynb #d818eac8
+# %% ../nbs/06_sampling.ipynb #17616749
 def conditioned(
     score:ScoreNet, # in evaluation mode
     encoder:Encoder=None, # follow the curves of `x0` under this encoder
     x0:torch.Tensor=None, # images in [-1, 1], (b, c, h, w)
-    z=None, # or use these codes at every time, (b, d); or a function t -> (b, d)
+    z=None, # or use these codes at every time, (b, d), array or tensor; or a function t -> (b, d)
 ):
     "A score (x, t) -> score under the curve of `x0`, or under the fixed code or the function `z`"
-    if (z is None) == (encoder is None or x0 is None): raise ValueError('give either encoder and x0, to follow a curve, or a fixed code z')
-    score.eval()
-    code = (lambda t: encoder.eval().code(x0, t)) if z is None else z if callable(z) else (lambda t: z)
-    return lambda x, t: score(x, float(t), code(float(t)))
+    weight = next(check_kind('score', score, ScoreNet, 'a ScoreNet').eval().parameters())
+    if [a is None for a in (encoder, x0, z)] not in ([False, False, True], [True, True, False]):
+        raise ValueError('give either encoder and x0, to follow a curve, or a fixed code z')
+    if z is None: check_kind('encoder', encoder, Encoder, 'an Encoder'), check_images('x0', x0)
+    code = z if callable(z) else (lambda t: encoder.eval().code(x0, t) if z is None else z)
+    return lambda x, t: score(x, float(t), torch.as_tensor(code(float(t)), dtype=weight.dtype, device=weight.device))
 
-# %% ../nbs/06_sampling.ipynb #b9fe75a6
+# %% ../nbs/06_sampling.ipynb #f02cc095
+def _check_problem(score, x, sde, arg='x'):
+    "One `ValueError` for what cannot be solved"
+    if isinstance(score, (ScoreNet, Encoder)) or not callable(score):
+        raise ValueError(f'score is {"None" if score is None else f"of type {type(score).__name__}"}; give a function (x, t) -> score, such as conditioned(...)')
+    check_tensor(arg, x, 'b c h w'), check_kind('sde', sde, VESDE, 'the VESDE of the score network, score.sde')
+
 @torch.no_grad()
 def sample_heun(
     score, # (x, t) -> score
@@ -55,7 +64,7 @@ def sample_heun(
     callback=None, # called with (i, t, x) after each step
 ) -> torch.Tensor: # (b, c, h, w)
     "Solves the probability-flow ODE from t = 1 to 0 with `n` Euler or Heun steps"
-    check_number('n', n, 1, whole=True), check_number('order', order, 1, 2, whole=True)
+    _check_problem(score, x, sde), check_number('n', n, 1, whole=True), check_number('order', order, 1, 2, whole=True)
     ts = torch.linspace(1, 0, n + 1)
     vs = sde.std(ts.double())**2
     for i in range(n):
@@ -66,7 +75,7 @@ def sample_heun(
         if callback: callback(i, ts[i + 1].item(), x)
     return x
 
-# %% ../nbs/06_sampling.ipynb #10c3480f
+# %% ../nbs/06_sampling.ipynb #9e66f1ed
 @torch.no_grad()
 def sample_ode(
     score, # (x, t) -> score
@@ -76,6 +85,7 @@ def sample_ode(
     atol:float=1e-4, # absolute tolerance, in units of the intensity
 ) -> tuple: # (b, c, h, w), and the number of evaluations
     "Solves the probability-flow ODE from t = 1 to 0 by scipy's adaptive Runge-Kutta method of order 5"
+    _check_problem(score, x, sde), check_number('rtol', rtol, 1e-12), check_number('atol', atol, 0)
     def slope(t, flat):
         xt = torch.as_tensor(flat.reshape(x.shape), dtype=x.dtype, device=x.device)
         s = min(max(t, 0.), 1.)
@@ -83,7 +93,7 @@ def sample_ode(
     found = solve_ivp(slope, (1., 0.), x.double().cpu().numpy().ravel(), rtol=rtol, atol=atol)
     return torch.as_tensor(found.y[:, -1].reshape(x.shape), dtype=x.dtype, device=x.device), found.nfev
 
-# %% ../nbs/06_sampling.ipynb #cdf870cc
+# %% ../nbs/06_sampling.ipynb #e7c81c13
 def _langevin(score, x, t, snr, generator):
     "One Langevin step at time t, of the size that `snr` sets"
     s, noise = score(x, t), torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
@@ -102,6 +112,7 @@ def sample_pc(
     generator:torch.Generator=None, # source of randomness
 ) -> torch.Tensor: # (b, c, h, w)
     "Solves the reverse SDE from t = 1 to 0 by predictor and corrector"
+    _check_problem(score, x, sde)
     check_number('n', n, 1, whole=True), check_number('n_corrector', n_corrector, 0, whole=True), check_number('snr', snr, 0)
     ts = torch.linspace(1, 0, n + 1)
     vs = sde.std(ts.double())**2
@@ -112,7 +123,7 @@ def sample_pc(
         x = x + math.sqrt(dv) * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         for _ in range(n_corrector): x = _langevin(score, x, ts[i + 1], snr, generator)
 
-# %% ../nbs/06_sampling.ipynb #7f37a0a3
+# %% ../nbs/06_sampling.ipynb #0c2aceef
 def _divergence(score, x, t, v):
     "v . grad(v . score), for each image, and the score"
     with torch.enable_grad():
@@ -132,8 +143,9 @@ def log_likelihood(
     seed:int=0, # of the signs
 ) -> torch.Tensor: # (b,)
     "Log-density of `x0` in nats by the probability-flow ODE and the Hutchinson estimator"
-    check_number('n_probes', n_probes, 1, whole=True)
-    b, gen = len(x0), torch.Generator().manual_seed(seed)
+    _check_problem(score, x0, sde, 'x0'), check_images('x0', x0, 10) # a density has values outside the data's range too; those at bytes are a mistake
+    check_number('n_probes', n_probes, 1, whole=True), check_number('t_min', t_min, 0, .999), check_number('rtol', rtol, 1e-12), check_number('atol', atol, 0)
+    b, gen = len(x0), torch.Generator().manual_seed(check_seed(seed))
     vs = torch.randint(0, 2, (n_probes, *x0.shape), generator=gen).to(x0) * 2 - 1
     def slope(t, flat):
         x = torch.as_tensor(flat[:-b].reshape(x0.shape), dtype=x0.dtype, device=x0.device)
@@ -145,40 +157,45 @@ def log_likelihood(
     prior = torch.distributions.Normal(0., sde.std(1.).double().item())
     return prior.log_prob(torch.as_tensor(end[:-b].reshape(b, -1))).sum(1) + torch.as_tensor(end[-b:])
 
-# %% ../nbs/06_sampling.ipynb #6f4b4152
+# %% ../nbs/06_sampling.ipynb #c14caf1d
+def _image_shape(shape):
+    "`shape` if images can have it"
+    if shape is None: raise ValueError('shape is missing; give it with z, or give encoder and x0')
+    if not isinstance(shape, (tuple, list)) or len(shape) != 4: raise ValueError(f'shape={shape!r} will not do; give (b, c, h, w) of the images to make')
+    return [check_number('shape', s, 1, whole=True) for s in shape]
+
 @torch.no_grad()
 def decode(
     score:ScoreNet, # trained with `encoder`
     encoder:Encoder=None, # makes the curve of `x0`
     x0:torch.Tensor=None, # images in [-1, 1], (b, c, h, w)
     t=None, # use the code of `x0` at this time throughout; `None`: the whole curve
-    z=None, # or decode these codes, (b, d), or a function t -> (b, d); they need `shape`
+    z=None, # or decode these codes, (b, d), array or tensor, or a function t -> (b, d); they need `shape`
     shape=None, # of the images to make, (b, c, h, w); that of `x0` if `None`
     n:int=50, # Heun steps
     seed:int=0, # of the starting noise, the same for every image
 ) -> torch.Tensor: # images in [-1, 1], (b, c, h, w)
     "Images from curves, from their code at one time, or from fixed codes, by the probability-flow ODE"
-    if t is not None and (encoder is None or x0 is None): raise ValueError('t is the time of a code of x0; give encoder and x0 with it, or z alone')
-    if x0 is None and shape is None: raise ValueError('shape is missing; give it with z, or give encoder and x0')
-    shape = x0.shape if shape is None else shape
-    if t is not None: z = encoder.eval().code(x0, float(t))
-    f = conditioned(score, z=z) if z is not None else conditioned(score, encoder, x0)
-    device = next(score.parameters()).device
-    start = score.sde.prior((1, *shape[1:]), generator=torch.Generator().manual_seed(seed)).to(device)
+    if t is not None and (encoder is None or x0 is None or z is not None):
+        raise ValueError('t is the time of a code of x0; give encoder and x0 with it, or z alone')
+    f = conditioned(score, encoder, x0, z)
+    if t is not None: f = conditioned(score, z=encoder.eval().code(x0, float(as_time(t))))
+    shape = _image_shape(x0.shape if shape is None and x0 is not None else shape)
+    start = score.sde.prior((1, *shape[1:]), generator=torch.Generator().manual_seed(check_seed(seed))).to(next(score.parameters()).device)
     return sample_heun(f, start.expand(shape).clone(), score.sde, n).clamp(-1, 1)
 
-# %% ../nbs/06_sampling.ipynb #ff605fae
+# %% ../nbs/06_sampling.ipynb #5dfbb995
 PARTS = (0, .3, .5, .7, 1)
 
 def decode_parts(
     score:ScoreNet, # trained with `encoder`
     encoder:Encoder, # makes the curves
     x0:torch.Tensor, # images in [-1, 1], (b, c, h, w)
-    times=PARTS, # whose codes are decoded
+    times=PARTS, # whose codes are decoded, one or several
     **kwargs, # passed to `decode`
 ) -> dict: # name -> images (b, c, h, w)
     "Images, their decodes from single times, and from the whole curve"
-    parts = {f'z({float(as_time(t)):.3g})': decode(score, encoder, x0, as_time(t), **kwargs) for t in times}
+    parts = {f'z({float(t):.3g})': decode(score, encoder, x0, t, **kwargs) for t in as_times(times)}
     return {'image': x0, **parts, 'whole curve': decode(score, encoder, x0, **kwargs)}
 
 def decode_mixes(
@@ -190,14 +207,19 @@ def decode_mixes(
     **kwargs, # passed to `decode`
 ) -> dict: # name -> images (b, c, h, w)
     "Decodes of (1 - share) E(a, t) + share E(b, t): the straight line between two curves"
+    check_kind('encoder', encoder, Encoder, 'an Encoder')
+    if check_images('a', a).shape != check_images('b', b).shape: raise ValueError(f'a has shape {tuple(a.shape)}, b has {tuple(b.shape)}; give as many images of one size')
+    shares = [check_number('shares', w, 0, 1) for w in np.atleast_1d(shares).tolist()]
+    if not shares: raise ValueError('shares is empty; give at least one, from 0 to 1')
     line = lambda w: lambda t: (1 - w) * encoder.eval().code(a, t) + w * encoder.code(b, t)
     return {'a': a, **{f'{w:.0%} of b': decode(score, z=line(w), shape=a.shape, **kwargs) for w in shares}, 'b': b}
 
-# %% ../nbs/06_sampling.ipynb #c68dd47f
+# %% ../nbs/06_sampling.ipynb #04069418
 def decode_errors(
     parts:dict, # from `decode_parts`
 ) -> pd.DataFrame: # part, rmse, lo, hi, other
     "Root mean squared distance of decodes from their own images, with its 95 % interval over images, and from others, in units of [0, 1]"
+    if 'image' not in check_kind('parts', parts, dict, 'the rows of decode_parts'): raise ValueError("parts has no row 'image'; give the rows of decode_parts")
     x0, rows = parts['image'], []
     rms = lambda a, b: ((a - b) / 2).pow(2).flatten(1).mean(1).sqrt().double().cpu()
     for name, x in list(parts.items())[1:]:
@@ -205,16 +227,18 @@ def decode_errors(
         rows.append(dict(part=name, rmse=mean, lo=lo, hi=hi, other=rms(x, x0.roll(1, 0)).mean().item(), n=len(x0)))
     return pd.DataFrame(rows)
 
-# %% ../nbs/06_sampling.ipynb #4726021e
+# %% ../nbs/06_sampling.ipynb #128d1d07
 def save_rows(
     path, # of a PNG file
     parts:dict, # name -> images in [-1, 1], (b, c, h, w)
 ):
     "Rows of images as one PNG whose names are in its text"
-    if not parts or len({getattr(x, 'shape', None) for x in parts.values()}) > 1: raise ValueError('parts is empty or uneven; give rows of one shape, (b, c, h, w)')
+    if not str(path).lower().endswith('.png'): raise ValueError(f'path={str(path)!r} is no PNG file; give a name that ends in .png')
+    shapes = {check_images(f'parts[{k!r}]', x).shape for k, x in check_kind('parts', parts, dict, 'rows by name, as of decode_parts').items()}
+    if len(shapes) != 1: raise ValueError('parts is empty or uneven; give rows of one shape, (b, c, h, w)')
     tiles = torch.stack(list(parts.values())).detach().cpu() # (rows, b, c, h, w)
-    if not tiles.is_floating_point() or not tiles.abs().max() <= 1.001: raise ValueError('parts has values outside [-1, 1], or not finite; give images in [-1, 1]')
     rows, b, c, h, w = tiles.shape
+    if c not in (1, 3): raise ValueError(f'parts has images of {c} channels; give (b, c, h, w), c 1 or 3')
     flat = ((tiles + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(rows * h, b * w, c).numpy()
     info = PngInfo()
     info.add_text('rows', json.dumps(list(parts)))

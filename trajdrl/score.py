@@ -6,7 +6,7 @@
 __all__ = ['DATA_STD', 'fir_down', 'fir_up', 'halve', 'double', 'zeroed', 'rescaled_sum', 'Dropout', 'BigGANBlock',
            'SelfAttention', 'ScoreNet']
 
-# %% ../nbs/04_score.ipynb #1e2f29bf
+# %% ../nbs/04_score.ipynb #c140a56c
 import math
 from functools import lru_cache
 
@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .core import check_choice, check_number
+from .core import check_choice, check_kind, check_number, check_tensor
 from .encoder import TimeEmbedding, group_norm, scale_shift
-from .sde import VESDE, expand_as
+from .sde import VESDE, as_t, expand_as
 
 # %% ../nbs/04_score.ipynb #c54c4600
 @lru_cache(maxsize=64)
@@ -32,7 +32,7 @@ def _up_matrix(n, size, device, dtype):
     pad = F.pad(torch.eye(n)[:, None], (1, 1), mode='replicate')
     return F.conv_transpose1d(pad, torch.tensor([[[1., 3., 3., 1.]]]) / 4, stride=2, padding=3)[:, 0, :size].to(device, dtype)
 
-# %% ../nbs/04_score.ipynb #04774dc3
+# %% ../nbs/04_score.ipynb #e4eb1773
 def fir_down(
     x:torch.Tensor, # (b, c, h, w)
 ) -> torch.Tensor: # (b, c, ceil(h/2), ceil(w/2))
@@ -45,10 +45,16 @@ def fir_up(
     size, # (height, width) wanted: twice those of `x`, or one less
 ) -> torch.Tensor: # (b, c, *size)
     "Doubles a feature map through the filter (1, 3, 3, 1), cut to `size`"
+    _check_double(x, size)
     rows, cols = (_up_matrix(n, s, x.device, x.dtype) for n, s in zip(x.shape[-2:], size))
     return rows.T @ (x @ cols)
 
-# %% ../nbs/04_score.ipynb #094dd82b
+def _check_double(x, size):
+    "Refuses a size that doubling does not reach"
+    if any(s not in (2*n - 1, 2*n) for n, s in zip(x.shape[-2:], size)):
+        raise ValueError(f'size={tuple(size)} will not do for {tuple(x.shape[-2:])}; give twice each side, or one less')
+
+# %% ../nbs/04_score.ipynb #88336b0b
 def halve(
     x:torch.Tensor, # (b, c, h, w)
     fir:bool, # through the filter, or by the mean of each four
@@ -62,7 +68,9 @@ def double(
     fir:bool, # through the filter, or by repetition
 ) -> torch.Tensor: # (b, c, *size)
     "Doubles a feature map, cut to `size`"
-    return fir_up(x, size) if fir else F.interpolate(x, scale_factor=2, mode='nearest')[..., :size[0], :size[1]]
+    if fir: return fir_up(x, size)
+    _check_double(x, size)
+    return F.interpolate(x, scale_factor=2, mode='nearest')[..., :size[0], :size[1]]
 
 # %% ../nbs/04_score.ipynb #d10e1f5b
 def zeroed(
@@ -136,7 +144,7 @@ class SelfAttention(nn.Module):
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         return rescaled_sum(x, self.out(h))
 
-# %% ../nbs/04_score.ipynb #51939fa1
+# %% ../nbs/04_score.ipynb #847e4aac
 class ScoreNet(nn.Module):
     "NCSN++ conditioned on the time and the code (appendix A)"
     def __init__(self,
@@ -155,10 +163,12 @@ class ScoreNet(nn.Module):
         sigma_max:float=50., # of the SDE, noise scale at t = 1
     ):
         super().__init__()
-        for k, v in dict(d=d, channels=channels, base=base, blocks=blocks).items(): check_number(k, v, 1, whole=True)
+        sizes = dict(d=d, channels=channels, base=base, blocks=blocks)
+        d, channels, base, blocks = (check_number(k, v, 1, whole=True) for k, v in sizes.items())
+        mults = [check_number('mults', m, 1, whole=True) for m in check_kind('mults', mults, (tuple, list), 'channels of each level, such as (1, 2, 2)')]
         if not mults: raise ValueError('mults is empty; give a number of channels for each level, such as (1, 2, 2)')
-        for m in mults: check_number('mults', m, 1, whole=True)
-        for a in attention: check_choice('attention', a, range(len(mults)))
+        for a in check_kind('attention', attention, (tuple, list), 'the levels that have it, such as (1,), or ()'): check_choice('attention', a, range(len(mults)))
+        check_number('fourier_scale', fourier_scale, 0), check_number('dropout', dropout, 0, 1)
         self.d, self.channels, self.fir, self.scaling = d, channels, fir, check_choice('scaling', scaling, ['sigma', 'edm'])
         self.sde, widths, emb = VESDE(sigma_min, sigma_max), [base * m for m in mults], 4 * base
         self.temb, self.zemb = TimeEmbedding(self.sde, emb, emb, fourier_scale), nn.Linear(d, emb)
@@ -218,7 +228,7 @@ def _body(self:ScoreNet, x, emb, zmap):
         if level < len(self.doublers): h = self.doublers[level](h, emb, lambda a: double(a, skips[-1].shape[-2:], self.fir))
     return self.last(h)
 
-# %% ../nbs/04_score.ipynb #e52b85e4
+# %% ../nbs/04_score.ipynb #b0c249dc
 @patch
 def forward(self:ScoreNet,
     xt:torch.Tensor, # noisy images, (b, c, h, w)
@@ -227,19 +237,21 @@ def forward(self:ScoreNet,
 ) -> torch.Tensor: # (b, c, h, w)
     "The score of p(xt | x0), as far as the code tells x0 (equation 4)"
     self._check(xt, z)
-    t = torch.as_tensor(t, device=xt.device, dtype=torch.float32).reshape(-1)
+    xt, z = xt.to(self.first.weight.dtype), z.to(self.zemb.weight.dtype)
+    t = as_t(t).to(xt.device, torch.float32).reshape(-1)
     sigma = expand_as(self.sde.sigma(t), xt)
     if self.scaling == 'sigma': return self._body(xt, *self._conditions(t, z)).float() / sigma
     total = (sigma**2 + DATA_STD**2).sqrt()
     body = self._body(xt / total, *self._conditions(t, z)).float()
     return DATA_STD * body / (total * sigma) - xt / total**2
 
-# %% ../nbs/04_score.ipynb #4a98c00c
+# %% ../nbs/04_score.ipynb #e90dae9f
 DATA_STD = 0.5 # sigma_d, standard deviation of images in [-1, 1]
 
 @patch
 def _check(self:ScoreNet, xt, z):
     "Refuses images and codes that do not fit the network or each other"
-    if xt.ndim != 4 or xt.shape[1] != self.channels: raise ValueError(f'xt has shape {tuple(xt.shape)}; give (b, {self.channels}, h, w)')
+    check_tensor('xt', xt, 'b c h w'), check_tensor('z', z, 'b d', 'codes as of sample_code')
+    if xt.shape[1] != self.channels: raise ValueError(f'xt has shape {tuple(xt.shape)}; give (b, {self.channels}, h, w)')
     if z.shape != (len(xt), self.d):
         raise ValueError(f'z has shape {tuple(z.shape)}; give one code of dimension {self.d} for each of the {len(xt)} images')

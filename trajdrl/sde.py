@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['VESDE', 'as_t', 'expand_as']
 
-# %% ../nbs/01_sde.ipynb #292ec502
+# %% ../nbs/01_sde.ipynb #7b2993ef
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from fastcore.basics import patch
 
-from .core import check_number
+from .core import as_time, check_kind, check_number, check_tensor
 
 # %% ../nbs/01_sde.ipynb #fa083b68
 @dataclass(frozen=True)
@@ -30,18 +31,24 @@ class VESDE:
     @property
     def log_ratio(self): return math.log(self.sigma_max / self.sigma_min)
 
-# %% ../nbs/01_sde.ipynb #c387a9a5
+# %% ../nbs/01_sde.ipynb #ce27f50a
 def as_t(
-    t, # number or tensor
-    like:torch.Tensor=None, # take device and type from here
+    t, # number, Fraction, text, a list of such, or tensor
+    like:torch.Tensor=None, # take the device from here, and the type if it is one of floats
 ) -> torch.Tensor:
     "`t` as a floating tensor, refused unless all of it is in [0, 1]"
-    dtype = like.dtype if like is not None else None
-    t = torch.as_tensor(t, dtype=dtype, device=like.device if like is not None else None)
+    try: t = torch.as_tensor(_plain(t), dtype=like.dtype if like is not None and like.is_floating_point() else None)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"t={t!r:.60} is not a time; give a number in [0, 1], text such as '1/10', or a list or tensor of times") from None
     if not t.is_floating_point(): t = t.float()
     if t.is_cpu and not torch.compiler.is_compiling() and not bool(((t >= 0) & (t <= 1)).all()):
         raise ValueError(f't must be in [0, 1], but it spans {t.min():g} to {t.max():g}')
-    return t
+    return t if like is None else t.to(like.device)
+
+def _plain(t):
+    "`t` with fractions and texts in it as floats"
+    if isinstance(t, (list, tuple)): return [_plain(s) for s in t]
+    return float(as_time(t)) if isinstance(t, (str, Fraction)) else t
 
 # %% ../nbs/01_sde.ipynb #23d5f7d1
 @patch
@@ -84,7 +91,7 @@ def expand_as(
         raise ValueError(f't has shape {tuple(t.shape)}, but there are {len(x)} images; give one time, or one for each image')
     return t.reshape(-1, *[1] * (x.ndim - 1)) if t.ndim else t
 
-# %% ../nbs/01_sde.ipynb #4868daee
+# %% ../nbs/01_sde.ipynb #ba30c782
 @patch
 def perturb(self:VESDE,
     x0:torch.Tensor, # clean images in [-1, 1], (b, c, h, w)
@@ -92,10 +99,11 @@ def perturb(self:VESDE,
     eps:torch.Tensor, # standard normal noise, the shape of `x0`
 ) -> torch.Tensor: # (b, c, h, w)
     "xt = x0 + std(t) eps: a sample of p(xt | x0) (section 2)"
+    check_tensor('x0', x0, 'b c h w'), check_tensor('eps', eps, 'b c h w', 'standard normal noise of the shape of x0')
     if eps.shape != x0.shape: raise ValueError(f'eps has shape {tuple(eps.shape)}, x0 has {tuple(x0.shape)}; they must be the same')
     return x0 + expand_as(self.std(as_t(t, x0)), x0) * eps
 
-# %% ../nbs/01_sde.ipynb #21275830
+# %% ../nbs/01_sde.ipynb #b15a5cbc
 @patch
 def prior(self:VESDE,
     shape, # (b, c, h, w)
@@ -103,4 +111,5 @@ def prior(self:VESDE,
     device=None, # where the sample lives
 ) -> torch.Tensor:
     "A sample of the marginal at t = 1, with the image forgotten"
+    for n in check_kind('shape', shape, (tuple, list), 'that of the sample, such as (16, 3, 32, 32)'): check_number('shape', n, 0, whole=True)
     return self.std(1.).to(device) * torch.randn(shape, generator=generator, device=device)

@@ -16,7 +16,7 @@ from .core import *
 from .downstream import *
 from .heads import standardise
 
-# %% ../nbs/14_separation.ipynb #fb149284
+# %% ../nbs/14_separation.ipynb #38362634
 def draw_pairs(
     n:int, # number of images
     n_pairs:int=None, # how many pairs, at most n/2; as many as there can be if `None`
@@ -25,7 +25,7 @@ def draw_pairs(
     "Random pairs of images, none of which is in two"
     most = check_number('n', n, 2, whole=True) // 2
     n_pairs = most if n_pairs is None else check_number('n_pairs', n_pairs, 1, most, whole=True)
-    return np.random.default_rng(seed).permutation(n)[:2*n_pairs].reshape(-1, 2)
+    return np.random.default_rng(check_seed(seed)).permutation(n)[:2*n_pairs].reshape(-1, 2)
 
 # %% ../nbs/14_separation.ipynb #f86bebc0
 def pair_distances(
@@ -60,14 +60,14 @@ def separation(
         tables.append(pd.DataFrame(dict(i=pairs[:, 0], j=pairs[:, 1], scale=scale, at_zero=d[:, 0], sup=d.max(1), time=at, **same)))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/14_separation.ipynb #57510dbd
+# %% ../nbs/14_separation.ipynb #e9ffc3b1
 def separation_facts(
     df:pd.DataFrame, # rows of `separation`
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # scale, pairs, broken, strict, strict_lo, strict_hi, ratio, ratio_lo, ratio_hi, time
     "How often, and by what factor, the largest distance exceeds that at t = 0; and the time where it is found most often"
-    rows = []
-    for scale, g in df.groupby('scale', sort=False):
+    rows, level = [], check_level(level)
+    for scale, g in check_columns(df, ['scale', 'at_zero', 'sup', 'time'], 'rows of separation').groupby('scale', sort=False):
         strict, some = int((g['sup'] > g.at_zero).sum()), g[g.at_zero > 0]
         ends = stats.binomtest(strict, len(g)).proportion_ci(level, 'wilson')
         ratio, lo, hi = np.exp(mean_interval(np.log(some['sup'] / some.at_zero), level))
@@ -93,7 +93,7 @@ def plot_separation(
     ax.set(xlim=(0, None), ylim=(0, None), xlabel='distance at t = 0', ylabel='largest distance on the curve', title=f'{scale} codes')
     return ax
 
-# %% ../nbs/14_separation.ipynb #67535bb2
+# %% ../nbs/14_separation.ipynb #e3ef8bc7
 def class_separation(
     df:pd.DataFrame, # rows of `separation`
     level:float=0.95, # of confidence
@@ -101,7 +101,8 @@ def class_separation(
     seed:int=0, # of the draws
 ) -> pd.DataFrame: # scale, task, same, different, at_zero, sup, gain, lo, hi
     "How well each side of equation 5 tells pairs of different classes from pairs of the same: area under the ROC curve"
-    rows, tasks = [], [c.removeprefix('same_') for c in df if c.startswith('same_')]
+    n_boot, level, seed = check_number('n_boot', n_boot, 2, whole=True), check_level(level), check_seed(seed)
+    rows, tasks = [], [c.removeprefix('same_') for c in check_columns(df, ['scale', 'at_zero', 'sup'], 'rows of separation') if c.startswith('same_')]
     for scale, g in df.groupby('scale', sort=False):
         for t in tasks:
             same, other = (g[g[f'same_{t}'].astype(bool) == s][['at_zero', 'sup']].to_numpy().T for s in (True, False)) # (2, pairs) each

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['encode_block', 'encode', 'encoder_hash', 'TrajectoryStore', 'encode_data', 'Curves', 'bench_encode']
 
-# %% ../nbs/07_trajectory.ipynb #2d421417
+# %% ../nbs/07_trajectory.ipynb #cbb216bc
 import time
+from collections.abc import Iterable
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -18,68 +19,83 @@ import torch
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
-from .core import as_times, atomic_path, check_number, hash_arrays, load_json, provenance, save_json, time_grid
+from .core import as_times, atomic_path, check_choice, check_kind, check_log, check_number, hash_arrays, load_json, provenance, save_json, time_grid
 from .data import ImageData, read_images, synthetic, to_float
+from .diffusion import check_images
 from .encoder import Encoder
 
-# %% ../nbs/07_trajectory.ipynb #38003c18
+# %% ../nbs/07_trajectory.ipynb #114b7024
+def _check_encoder(encoder): return check_kind('encoder', encoder, Encoder, 'an Encoder, as from Encoder.from_pretrained or ema_encoder')
+
+def _grid(times):
+    "A granularity or times, as exact times"
+    if not isinstance(times, Integral): return as_times(times)
+    if times < 1 and not isinstance(times, bool): raise ValueError(f'times={times} will not do; give a granularity of at least 1, or times; for the time 0 give [0]')
+    return time_grid(times)
+
 @torch.no_grad()
 def encode_block(
     encoder:Encoder, # in evaluation mode
     x0:torch.Tensor, # images in [-1, 1], (b, c, h, w)
-    times, # exact times, from `as_times`
+    times, # a granularity, or the times themselves
     bf16:bool=False, # under bfloat16 autocast
 ) -> np.ndarray: # float32 (b, T, d)
     "The curves of one block of images at `times`"
-    x0 = x0.to(encoder.stem.weight.device).contiguous()
+    x0, times = check_images('x0', x0).to(_check_encoder(encoder).stem.weight.device).contiguous(), _grid(times)
     with torch.autocast(x0.device.type, dtype=torch.bfloat16, enabled=bf16):
         z = torch.stack([encoder.code(x0, float(t)) for t in times], dim=1).float().cpu().numpy()
     if not np.isfinite(z).all(): raise ValueError('encoder gives codes that are not finite; its weights are damaged, train it again')
     return z
 
-# %% ../nbs/07_trajectory.ipynb #fef7c552
+# %% ../nbs/07_trajectory.ipynb #d38bed5f
 def encode(
     encoder:Encoder, # trained, as from `Encoder.from_pretrained`
-    images, # paths, PIL images, uint8 array (n, h, w, c), or float tensor in [-1, 1] (n, c, h, w)
+    images, # paths or PIL images, bytes (n, h, w, c) or floats in [-1, 1] (n, c, h, w) as array or tensor, or an `ImageData`
     times=10, # a granularity, or the times themselves
     bs:int=256, # images in a block
     bf16:bool=False, # under bfloat16 autocast
 ) -> np.ndarray: # float32 (n, T, d)
     "The curves of `images`"
-    times, bs = _grid(times), check_number('bs', bs, 1, whole=True)
-    if isinstance(images, (str, PathLike, Image.Image)): images = [images]
-    images, encoder = _as_images(images, encoder), encoder.eval()
-    block = lambda x: encode_block(encoder, x if isinstance(x, torch.Tensor) else to_float(x), times, bf16)
+    encoder, times, bs = _check_encoder(encoder).eval(), _grid(times), check_number('bs', bs, 1, whole=True)
+    images = _as_images(images, encoder)
+    block = lambda x: encode_block(encoder, x if x.is_floating_point() else to_float(x), times, bf16)
     return np.concatenate([block(images[i:i+bs]) for i in range(0, len(images), bs)])
 
-def _grid(times):
-    "A granularity or times, as exact times"
-    return time_grid(times) if isinstance(times, Integral) else as_times(times)
+# %% ../nbs/07_trajectory.ipynb #d9bb30d4
+_FORMS = 'paths, PIL images, bytes (n, h, w, c), floats in [-1, 1] (n, c, h, w), or an ImageData; a single array x as x[None]' # that `encode` takes
 
-# %% ../nbs/07_trajectory.ipynb #af1c8788
 def _as_images(images, encoder):
-    "Images of any accepted form as bytes (n, h, w, c) or as a float tensor (n, c, h, w)"
-    if len(images) == 0: raise ValueError('images is empty; give at least one')
-    mode = {1: 'L', 3: 'RGB'}.get(encoder.channels)
-    if isinstance(images[0], (str, PathLike)): return read_images(list(images), encoder.size, mode)
-    if isinstance(images[0], Image.Image):
-        side = (encoder.size, encoder.size)
-        return np.stack([np.asarray(ImageOps.fit(im.convert(mode), side)).reshape(*side, -1) for im in images])
-    if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4: return images
-    if not isinstance(images, torch.Tensor) or not images.is_floating_point() or images.ndim != 4:
-        raise ValueError('images must be paths, PIL images, a uint8 array (n, h, w, c) or a float tensor (n, c, h, w) in [-1, 1]')
-    top = images.abs().max()
-    if not top <= 1.001: raise ValueError(f'images reach {top:.3g}; a float tensor must be in [-1, 1]: x / 127.5 - 1 for bytes')
-    return images.float()
+    "Images of any accepted form as a tensor of bytes (n, h, w, c) or of floats (n, c, h, w)"
+    if isinstance(images, ImageData): images = images.images
+    if isinstance(images, (str, PathLike, Image.Image)): images = [images]
+    numbers = isinstance(images, torch.Tensor) or isinstance(images, np.ndarray) and images.dtype.kind in 'uif'
+    if not numbers: images = _stacked(list(check_kind('images', images, Iterable, _FORMS)), encoder.size, {1: 'L', 3: 'RGB'}.get(encoder.channels))
+    x = images if isinstance(images, torch.Tensor) else torch.as_tensor(np.ascontiguousarray(images))
+    if x.is_floating_point(): return check_images('images', x).float()
+    if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[-1] != encoder.channels:
+        raise ValueError(f'images holds {x.dtype} of shape {tuple(x.shape)}, and the encoder takes c = {encoder.channels}; give {_FORMS}')
+    if not len(x): raise ValueError('images is empty; give at least one')
+    return x
 
-# %% ../nbs/07_trajectory.ipynb #5a006911
+def _stacked(images, size, mode):
+    "A list of paths, PIL images and arrays as one array"
+    is_path = lambda im: isinstance(im, (str, PathLike))
+    if not images: raise ValueError('images is empty; give at least one')
+    if all(map(is_path, images)): return read_images(images, size, mode)
+    fit = lambda im: np.asarray(ImageOps.fit(im.convert(mode), (size, size))).reshape(size, size, -1)
+    array = lambda im: np.asarray(check_kind('images', im, (np.ndarray, torch.Tensor), _FORMS))
+    images = [read_images([im], size, mode)[0] if is_path(im) else fit(im) if isinstance(im, Image.Image) else array(im) for im in images]
+    if len({(im.shape, im.dtype) for im in images}) > 1: raise ValueError(f'images holds arrays of several shapes or types; give {_FORMS}')
+    return np.stack(images)
+
+# %% ../nbs/07_trajectory.ipynb #b7844640
 def encoder_hash(
     encoder:Encoder, # any encoder
 ) -> str:
     "Digest of an encoder's kind, weights and buffers"
-    return hash_arrays(encoder.kind, *[a for k, v in sorted(encoder.state_dict().items()) for a in (k, v)])
+    return hash_arrays(_check_encoder(encoder).kind, *[a for k, v in sorted(encoder.state_dict().items()) for a in (k, v)])
 
-# %% ../nbs/07_trajectory.ipynb #46a9db09
+# %% ../nbs/07_trajectory.ipynb #573a99c0
 class TrajectoryStore:
     "Curves of a data set on disk, with labels, training statistics and origin"
     def __init__(self,
@@ -87,7 +103,7 @@ class TrajectoryStore:
         encoder:Encoder=None, # refuse the store unless it was made with this encoder
         data:ImageData=None, # refuse the store unless it was made from this data
     ):
-        self.path = Path(path)
+        self.path = Path(check_kind('path', path, (str, PathLike), 'the folder of a store'))
         if not (self.path/'store.json').exists():
             raise FileNotFoundError(f'{path} holds no store (no store.json); make one with encode_data')
         self.meta = load_json(self.path/'store.json')
@@ -105,13 +121,13 @@ class TrajectoryStore:
         n, T, d = self.meta['shape']
         return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
 
-# %% ../nbs/07_trajectory.ipynb #80c8036f
+# %% ../nbs/07_trajectory.ipynb #5b17e845
 @patch
 def _match(self:TrajectoryStore, encoder, data):
     "Refuses a store made by another encoder, or from other data"
     if encoder is not None and encoder_hash(encoder) != self.meta['encoder']:
         raise ValueError(f'{self.path} was made by another encoder; open it with its own, or encode into another folder')
-    if data is not None and data.fingerprint != self.meta['fingerprint']:
+    if data is not None and check_kind('data', data, ImageData, 'an ImageData').fingerprint != self.meta['fingerprint']:
         raise ValueError(f'{self.path} was made from other data ({self.meta["data"]}); open it with that, or encode into another folder')
 
 @patch
@@ -123,7 +139,7 @@ def _open(self:TrajectoryStore, name, shape):
     if a.shape != tuple(shape) or a.dtype.hasobject: raise ValueError(f'{path} has shape {a.shape}, not {tuple(shape)}; delete the folder and encode again')
     return a
 
-# %% ../nbs/07_trajectory.ipynb #e1c42e3c
+# %% ../nbs/07_trajectory.ipynb #0a7baa47
 def encode_data(
     encoder:Encoder, # the frozen encoder, as from `ema_encoder`
     data:ImageData, # images and labels
@@ -135,7 +151,11 @@ def encode_data(
     save_every:float=5., # seconds between saves
 ) -> TrajectoryStore:
     "Encodes a data set into a store, or finishes one that was interrupted"
-    out, times, bs, encoder = Path(out), _grid(times), check_number('bs', bs, 1, whole=True), encoder.eval()
+    encoder, times, bs, log = _check_encoder(encoder).eval(), _grid(times), check_number('bs', bs, 1, whole=True), check_log(log)
+    train = check_kind('data', data, ImageData, 'an ImageData, as from load_data; encode takes images alone').splits.get('train', slice(0, 0))
+    if train.start == train.stop: raise ValueError('data has no images in its train split, whose statistics a store keeps; give it all, or use encode')
+    out = Path(check_kind('out', out, (str, PathLike), 'the folder of a store'))
+    if out.is_file(): raise ValueError(f'out={str(out)!r} is a file; give a new folder')
     meta = _begin(out, encoder, data, times, bf16)
     n, first, start = len(data), meta['done'], time.time()
     codes, last = np.load(out/'codes.npy', mmap_mode='r+'), start
@@ -144,7 +164,7 @@ def encode_data(
         if time.time() - last >= save_every or i + bs >= n:
             last, meta['done'] = time.time(), min(i + bs, n)
             codes.flush()
-            if meta['done'] == n: _save_stats(out, codes[data.splits['train']])
+            if meta['done'] == n: _save_stats(out, codes[train])
             save_json(out/'store.json', meta)
             speed = (meta['done'] - first) / (last - start)
             left = (n - meta['done']) / speed / 60
@@ -196,7 +216,7 @@ class Curves:
     def __getitem__(self, rows): return np.asarray(self.codes[rows][..., self.cols, :])
     def __array__(self, dtype=None, copy=None): return np.array(self[:], dtype=dtype)
 
-# %% ../nbs/07_trajectory.ipynb #dae37c59
+# %% ../nbs/07_trajectory.ipynb #9243464a
 @patch
 def columns(self:TrajectoryStore,
     times=None, # a granularity, the times themselves, or `None` for all
@@ -216,14 +236,14 @@ def curves(self:TrajectoryStore,
     times=None, # a granularity, the times themselves, or `None` for all
 ) -> Curves:
     "The curves of one split on one grid, unread"
-    return Curves(self.codes[self.splits[split]], *self.columns(times))
+    return Curves(self.codes[self.splits[check_choice('split', split, self.splits)]], *self.columns(times))
 
 @patch
 def labels(self:TrajectoryStore,
     split:str='train', # train, valid or test
 ) -> dict: # task -> int64 (n,)
     "The labels of one split, task by task"
-    return dict(zip(self.tasks, np.array(self._labels[self.splits[split]]).T))
+    return dict(zip(self.tasks, np.array(self._labels[self.splits[check_choice('split', split, self.splits)]]).T))
 
 # %% ../nbs/07_trajectory.ipynb #3bdb10c1
 def bench_encode(
