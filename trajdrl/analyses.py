@@ -13,8 +13,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/15_analyses.ipynb #4d21ea89
-import dataclasses
+# %% ../nbs/15_analyses.ipynb #2fcfabcf
+import dataclasses, shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,7 @@ def curves_for(self:Run,
     s = self.settings
     return encode_data(self.encoder(), rows, times, self.path/'curves'/name, bs=s.encode_bs, bf16=s.bf16, log=log)
 
-# %% ../nbs/15_analyses.ipynb #fc4ee757
+# %% ../nbs/15_analyses.ipynb #b0235292
 @patch
 def of_dimension(self:Run,
     d:int, # size of the code
@@ -125,7 +125,7 @@ def of_dimension(self:Run,
     if check_number('d', d, 1, whole=True) == self.settings.d: return self
     path = self.path/f'd{d}'
     if (path/'config.json').exists(): run = Run(path, device=self.device)
-    else: run = start_run(path, dataclasses.replace(self.settings, d=d), f'trajdrl_train (as {self.path.name}, d={d})', self.device, log)
+    else: run = start_run(path, dataclasses.replace(self.settings, d=d), shlex.join(['trajdrl_sweep', str(self.path), '--d', str(d)]), self.device, log)
     run.finish(['train'], log)
     return run
 

@@ -299,7 +299,7 @@ class Run:
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
     def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
 
-# %% ../nbs/12_cli.ipynb #012697be
+# %% ../nbs/12_cli.ipynb #7931c9e7
 @patch
 def _config(self:Run):
     "The path of the run's record, which must be there"
@@ -321,6 +321,13 @@ def _check(self:Run, config):
 def settings(self:Run) -> Settings:
     "The settings of the run"
     return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+
+@patch
+def again(self:Run) -> str:
+    "The command that finishes the run, wherever its folder is now"
+    words = shlex.split(self.config['command'])
+    if '--out' in words: words[words.index('--out') + 1] = str(self.path)
+    return shlex.join([f'--out={self.path}' if w.startswith('--out=') else w for w in words] + ['--resume'])
 
 @patch
 def save(self:Run):
@@ -631,7 +638,7 @@ def decode(self:Run,
     save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
     save_rows(self.path/'mixes.png', decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps))
 
-# %% ../nbs/12_cli.ipynb #aa077cd8
+# %% ../nbs/12_cli.ipynb #b9233c25
 @patch
 def encoder(self:Run):
     "The run's frozen encoder"
@@ -639,7 +646,7 @@ def encoder(self:Run):
     from fastai.torch_core import default_device
     from trajdrl.encoder import Encoder
     if not self.finished('train'):
-        raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.config["command"]} --resume')
+        raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.again()}')
     device = default_device() if self.device is None else torch.device(self.device)
     encoder = Encoder.from_pretrained(self.path/'encoder')
     return encoder.eval().requires_grad_(False).to(device)
