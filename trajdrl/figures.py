@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/17_figures.ipynb #bc495148
+# %% ../nbs/17_figures.ipynb #e9a01b00
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from fastcore import xml as fx
 from matplotlib.figure import Figure
+from PIL import Image
 
 from .attention import jsd_table, plot_jsd, plot_profile, plot_transfer
 from .cli import PAPER_SIZES, Parser, Progress, main_granularity, picture, run_command, slug, write_page
@@ -104,13 +105,14 @@ def encoders(
     "The encoders there are, in the paper's order of rows"
     return [e for e in ('vdrl', 'drl') if e in set(df.encoder)]
 
-# %% ../nbs/17_figures.ipynb #2039eb03
+# %% ../nbs/17_figures.ipynb #362ae7e2
 class _Sheet(Figure):
     "A figure that shows itself in a notebook"
     def _repr_png_(self):
-        out = BytesIO()
-        self.savefig(out, pil_kwargs=dict(optimize=True))
-        return out.getvalue()
+        out, small = BytesIO(), BytesIO()
+        self.savefig(out)
+        Image.open(out).convert('RGB').quantize(256).save(small, 'PNG', optimize=True) # a page of such figures stays light
+        return small.getvalue()
 
 def panels(
     rows, # names
