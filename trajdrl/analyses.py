@@ -13,9 +13,10 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/15_analyses.ipynb #2fcfabcf
+# %% ../nbs/15_analyses.ipynb #c0eb7512
 import dataclasses, shlex
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from fastcore.basics import patch
@@ -24,7 +25,7 @@ from .attention import attend_store, transfer
 from .cli import *
 from .core import TableError, atomic_path, check_choice, check_number, time_grid, union_times
 from .data import ImageData
-from .downstream import check_plan, find_rows, probe_store, read_rows
+from .downstream import PROBES, check_plan, find_rows, probe_store, read_rows
 from .mine import mi_table
 from .sde import VESDE
 from .separation import separation
@@ -129,7 +130,7 @@ def of_dimension(self:Run,
     run.finish(['train'], log)
     return run
 
-# %% ../nbs/15_analyses.ipynb #e054ec4e
+# %% ../nbs/15_analyses.ipynb #a1b00668
 @patch
 def measure_mi(self:Run,
     s:MiSettings, # of the command
@@ -149,10 +150,10 @@ def _head_kw(run, s):
 def _refuse_early(run, s, table, heads, grids):
     "A `TableError` before anything is encoded, if a table holds other curves, seeds or epochs"
     rows, n = read_rows(run.path/table), split_sizes(run.config['data']['rows'], s.n_train, s.n_test)
-    now = dict(n_train=[n['train']], n_test=[n['test']], seed=list(range(s.seeds)), epochs=[s.epochs or run.settings.epochs])
-    for task in s.tasks or run.settings.tasks or run.config['data']['tasks']:
-        for head in heads:
-            for k in grids: find_rows(rows, dict(task=task, head=head, granularity=k), now)
+    plan = check_plan([h if h in PROBES else 'transformer' for h in heads], seeds=s.seeds, epochs=s.epochs or run.settings.epochs)
+    for task, head, k in product(s.tasks or run.settings.tasks or run.config['data']['tasks'], heads, grids):
+        p = plan.get(head, plan.get('transformer'))
+        find_rows(rows, dict(task=task, head=head, granularity=k), dict(n_train=[n['train']], n_test=[n['test']], seed=p['seeds'], epochs=[p['epochs']]))
 
 def _transformer_kw(run, s):
     dim = s.transformer_dim or run.settings.transformer_dim

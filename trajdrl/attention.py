@@ -390,7 +390,7 @@ def grid_positions(
     if not trained: raise ValueError("trained is missing; for way='nearest' give the times the head was trained on")
     return [min(range(len(trained)), key=lambda i: abs(trained[i] - t)) for t in times]
 
-# %% ../nbs/11_attention.ipynb #65d75326
+# %% ../nbs/11_attention.ipynb #c258594f
 def transfer(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=10, # the grid of training
@@ -399,26 +399,28 @@ def transfer(
     lrs=PAPER_LRS, # learning rates
     seeds=5, # how many, or which
     epochs:int=100, # passes over the training curves
+    bs:int=256, # batch size
     sde:VESDE=VESDE(), # that of the store's encoder
     device=None, # where to train; a GPU if there is one, if `None`
     out=None, # a CSV file to which finished tasks are added, and where they are found again
     log=None, # called with one line for each finished task, for instance `print`
-    **kwargs, # passed to `fit_heads`, for instance `bs` and `bf16`, and on to `TransformerHead`
+    **kwargs, # passed to `fit_heads`, for instance `bf16`, and on to `TransformerHead`
 ) -> pd.DataFrame: # one row a task, grid, way and seed
     "Accuracy on grids that a head was not trained on: of one that embeds log sigma(t), and of the positional one"
     tasks, plan, tables = store_tasks(store, tasks), check_plan('transformer', lrs, seeds, epochs)['transformer'], []
     k, done = check_number('granularity', granularity, 2, whole=True), read_rows(out)
     own = {s: v for s, v in kwargs.items() if s != 'bf16'}
-    check_log(log), check_head('transformer', {s: v for s, v in own.items() if s != 'bs'}, ('positions',))
+    check_log(log), check_head('transformer', own, ('positions',))
     grids = sorted({k, *(check_number('grids', g, 1, whole=True) for g in np.atleast_1d(grids).tolist())})
-    key, said = lambda t: dict(task=str(t), head='transfer', granularity=k), settings_text({**own, 'sigma': f'{sde.sigma_min} to {sde.sigma_max}'})
+    key, said = lambda t: dict(task=str(t), head='transfer', granularity=k), settings_text({**own, 'bs': bs, 'sigma': f'{sde.sigma_min} to {sde.sigma_max}'})
     if log: log = time_left(log, ['transfer' for t in tasks if not len(find_rows(done, key(t), {}))])
     for t in tasks:
-        data, start = {g: _store_splits(store, t, g) for g in grids}, time.perf_counter()
+        data, start = {k: _store_splits(store, t, k)}, time.perf_counter()
         job = _Job(out, t, 'transfer', k, plan, store.labels('train')[t], store.labels('test')[t], grids=str(grids), head_settings=said, curves=data[k][2])
         rows = job.found
         if not len(rows):
-            rows = job.save(_transfer_rows(data, k, len(store.vocabs[t]), plan, sde, device=device, **kwargs))
+            data.update({g: _store_splits(store, t, g) for g in grids if g != k})
+            rows = job.save(_transfer_rows(data, k, len(store.vocabs[t]), plan, sde, bs=bs, device=device, **kwargs))
             if log: log(_transfer_line(rows, time.perf_counter() - start))
         tables.append(rows)
     return pd.concat(tables, ignore_index=True)

@@ -299,7 +299,7 @@ class Run:
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
     def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
 
-# %% ../nbs/12_cli.ipynb #7931c9e7
+# %% ../nbs/12_cli.ipynb #7922a5cb
 @patch
 def _config(self:Run):
     "The path of the run's record, which must be there"
@@ -326,6 +326,7 @@ def settings(self:Run) -> Settings:
 def again(self:Run) -> str:
     "The command that finishes the run, wherever its folder is now"
     words = shlex.split(self.config['command'])
+    if words[0] == 'trajdrl_sweep': words[1] = str(self.path.parent) # codes of another dimension, below their run
     if '--out' in words: words[words.index('--out') + 1] = str(self.path)
     return shlex.join([f'--out={self.path}' if w.startswith('--out=') else w for w in words] + ['--resume'])
 
@@ -673,20 +674,21 @@ def store(self:Run): # a `TrajectoryStore`
         raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
     return TrajectoryStore(self.path/'trajectory', self.encoder())
 
-# %% ../nbs/12_cli.ipynb #8bf94547
+# %% ../nbs/12_cli.ipynb #0f37f917
 @patch
 def probe(self:Run,
     log=print, # takes a line of progress
 ):
     "Trains all heads on the run's curves"
+    from trajdrl.core import TableError
     from trajdrl.downstream import probe_store
     s, store = self.settings, self.store()
     self.check_code(log)
     with self.stage('probe'):
-        for k in s.granularity:
-            probe_store(store, k, s.tasks or None, s.heads, self.path/'results.csv', log,
-                        seeds=s.head_seeds, bs=s.head_bs, device=self.device, **head_plan(s),
-                        head_kw=dict(transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim)))
+        kw = dict(seeds=s.head_seeds, bs=s.head_bs, device=self.device, head_kw=dict(transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim)))
+        try:
+            for k in s.granularity: probe_store(store, k, s.tasks or None, s.heads, self.path/'results.csv', log, **head_plan(s), **kw)
+        except TableError as e: raise ValueError(f'{self.path}: {e}; or delete results.csv to measure anew') from None
 
 # %% ../nbs/12_cli.ipynb #19f40ed7
 class Progress:

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'check_choice', 'check_number', 'check_level', 'check_seed', 'check_seeds', 'check_log',
-           'check_kind', 'check_columns', 'check_tensor', 'TableError', 'as_device', 'as_time', 'as_times', 'time_grid',
-           'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16',
-           'read_table', 'to_unit', 'mean_interval', 'plot_heatmap']
+           'check_kind', 'check_columns', 'check_tensor', 'TableError', 'as_device', 'as_time', 'as_times', 'in_order',
+           'time_grid', 'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance',
+           'fast_bf16', 'read_table', 'to_unit', 'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, json, os, platform, tempfile
@@ -49,7 +49,7 @@ def check_number(
     span = f'{kind} from {low} to {high}' if None not in (low, high) else f'{kind} of at least {low}' if low is not None else kind
     raise ValueError(f'{arg}={value!r} will not do; give {span}')
 
-# %% ../nbs/00_core.ipynb #cb9086a6
+# %% ../nbs/00_core.ipynb #fe1a6db7
 def check_level(level): # of confidence
     "A share between 0 and 1, such as 0.95"
     return check_number('level', level, 0, 1)
@@ -60,7 +60,7 @@ def check_seed(seed): # of a random generator
 
 def check_seeds(seeds): # how many, or which
     "A list of different seeds"
-    seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if np.ndim(seeds) == 0 else [check_number('seeds', s, 0, whole=True) for s in seeds]
+    seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if not isinstance(seeds, Iterable) else [check_number('seeds', s, 0, whole=True) for s in seeds]
     if not seeds or len(set(seeds)) < len(seeds): raise ValueError(f'seeds={seeds} will not do; give different seeds, at least one')
     return seeds
 
@@ -106,14 +106,16 @@ def check_tensor(
 class TableError(ValueError):
     "A table on disk holds other things than what shall be added to it"
 
-# %% ../nbs/00_core.ipynb #ea122a8d
+# %% ../nbs/00_core.ipynb #97fbefd4
 def as_device(
     device=None, # 'cpu', 'cuda', 'mps', ...; a GPU if there is one, if `None`
 ) -> torch.device:
     "The device, if networks can run there"
     if device is None: device = 'cuda' if torch.cuda.is_available() else 'cpu'
     try: return torch.empty(1, device=device).device
-    except Exception: raise ValueError(f'device={device!r} is not available on this machine; cpu always is') from None
+    except Exception as e:
+        if type(e).__name__ == 'OutOfMemoryError': raise
+        raise ValueError(f'device={device!r} is not available on this machine; cpu always is') from None
 
 # %% ../nbs/00_core.ipynb #4cabd574
 def as_time(
@@ -127,15 +129,21 @@ def as_time(
         raise ValueError(f't={t!r} is not a time; give a number in [0, 1] with a denominator of at most 10,000')
     return f
 
-# %% ../nbs/00_core.ipynb #b3606bcf
+# %% ../nbs/00_core.ipynb #f40b1fdb
 def as_times(
     ts, # one time, or several
 ) -> tuple:
     "The exact, sorted, distinct times of `ts`"
-    one = isinstance(ts, str) or not isinstance(ts, Iterable) or getattr(ts, 'ndim', 1) == 0
-    ts = [ts] if one else list(ts)
+    ts = in_order(ts)
     if not ts: raise ValueError('times is empty; give at least one time in [0, 1]')
     return tuple(sorted({as_time(t) for t in ts}))
+
+def in_order(
+    ts, # one, or several
+) -> list:
+    "`ts` as a list, as they come"
+    one = isinstance(ts, str) or not isinstance(ts, Iterable) or getattr(ts, 'ndim', 1) == 0
+    return [ts] if one else list(ts)
 
 # %% ../nbs/00_core.ipynb #731babd2
 PAPER_GRANULARITIES = (1, 2, 5, 7, 10, 17, 25, 37, 50) # section 3.5 and figures 9, 10, 18, 25

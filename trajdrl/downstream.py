@@ -11,11 +11,10 @@ __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES',
            'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy',
            'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
-# %% ../nbs/09_downstream.ipynb #943d82e5
+# %% ../nbs/09_downstream.ipynb #814c9cd8
 import inspect, time, warnings
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -362,14 +361,14 @@ def check_plan(
         plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
     return plan
 
-# %% ../nbs/09_downstream.ipynb #f5dcb7ff
+# %% ../nbs/09_downstream.ipynb #821d5eb5
 KEY = ['task', 'head', 'granularity']
 
 def read_rows(
     out, # a CSV file, which need not exist yet; or `None`
 ) -> pd.DataFrame:
     "The rows in `out`; an empty table if there is none"
-    return read_table(out, KEY, 'probe', dtype=dict(time=str, task=str))
+    return read_table(out, KEY, 'probe', dtype=dict(time=str, task=str, head_settings=str, curves=str))
 
 def find_rows(
     df:pd.DataFrame, # of `read_rows`
@@ -379,8 +378,9 @@ def find_rows(
     "The rows of `df` with this `key`, or a `TableError` if they were made with other settings"
     rows = df[(df[KEY] == pd.Series(key)).all(axis=1)]
     for k, v in settings.items():
-        old = sorted(set(rows[k])) if k in rows else 'unknown'
-        if len(rows) and old != sorted(set(v)): raise TableError(f"out holds {key['task']}, {key['head']} with {k} {old}, not {sorted(set(v))}; give another file")
+        what = f"out holds {key['task']}, {key['head']} with"
+        if len(rows) and (k not in rows or rows[k].isna().any()): raise TableError(f'{what}out {k}, from an earlier version; give another file')
+        if len(rows) and sorted(set(rows[k])) != sorted(set(v)): raise TableError(f'{what} {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file')
     return rows
 
 def check_head(
@@ -448,7 +448,7 @@ def _probe_one(head, splits, n_classes, times, plan, more):
     if head in GRIDS: return probe_yardstick(head, *shown, at, plan['lrs'])
     return probe_head(head, *shown, n_classes, at, **plan, **more)
 
-# %% ../nbs/09_downstream.ipynb #f8ebd17d
+# %% ../nbs/09_downstream.ipynb #b86145d5
 COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings curves'.split()
 
 def _prepare(splits, n_classes, times):
@@ -460,7 +460,7 @@ def _prepare(splits, n_classes, times):
         if xs.shape[1:] != x.shape[1:]: raise ValueError(f'curves_{k} has {tuple(xs.shape[1:])} points and features, curves_train {tuple(x.shape[1:])}; they must agree')
     if len(y.unique()) < 2: raise ValueError(f'y_train has one class only ({y[0]}); a task needs two at least')
     T = x.shape[1]
-    times = tuple(map(as_time, np.atleast_1d(np.asarray(times, dtype=object)))) if times is not None else time_grid(1) if T == 1 else tuple(Fraction(i, T - 1) for i in range(T))
+    times = tuple(map(as_time, in_order(times))) if times is not None else time_grid(1) if T == 1 else tuple(Fraction(i, T - 1) for i in range(T))
     if len(times) != T or len(set(times)) != T: raise ValueError(f'times has {len(set(times))} different entries, but the curves have {T} points; give one each')
     mean, std = x.mean(0), x.std(0, correction=0)
     told = hash_arrays(*(a for s in splits.values() for a in s), *map(str, times))[:12]
@@ -741,7 +741,7 @@ def fit_plain(
     net.load_state_dict(kept)
     return best
 
-# %% ../nbs/09_downstream.ipynb #024cfa48
+# %% ../nbs/09_downstream.ipynb #85bddcc9
 def bench_stack(
     out=None, # a CSV file to write the table to
     n:int=10_000, # curves
@@ -757,7 +757,7 @@ def bench_stack(
     x, labels = toy_curves(n + n // 10, T, d)
     x, y, heads, rows = torch.as_tensor(x), torch.as_tensor(labels['both']), n_lrs * T * n_seeds, []
     train, valid, lrs = (x[:n], y[:n]), (x[n:], y[n:]), PAPER_LRS[:n_lrs]
-    def stack(): probe_head('mlp', train, valid, valid, 4, range(T), lrs, range(n_seeds), epochs)
+    def stack(): probe_head('mlp', train, valid, valid, 4, range(T), lrs, range(n_seeds), epochs, device='cpu')
     def plain():
         for i in range(sample): fit_plain(x[:n, i % T].contiguous(), y[:n], x[n:, i % T].contiguous(), y[n:], lrs[i % n_lrs], i, epochs)
     fit_plain(x[:300, 0], y[:300], x[n:, 0], y[n:], 1e-3, 0, 1) # the first use of an optimiser imports half of PyTorch

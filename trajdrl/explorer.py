@@ -58,11 +58,11 @@ class Explorer:
     def __repr__(self):
         return f'Explorer({str(self.run.path)!r}): {len(self.test)} test images at {len(self.times)} times; tasks {", ".join(self.tasks)}'
 
-# %% ../nbs/16_explorer.ipynb #e65cdc34
+# %% ../nbs/16_explorer.ipynb #b54b0218
 @patch
 def _own(self:Explorer, i):
     "Is `i` the name of an image of one's own? One `ValueError` if it names nothing"
-    if i in self.own: return True
+    if isinstance(i, str) and i in self.own: return True
     if not isinstance(i, (int, np.integer)): raise ValueError(f'i={i!r} is no image; give the number of a test image, or add one with add')
     check_number('i', i, 0, len(self.test) - 1, whole=True)
 
@@ -187,7 +187,7 @@ def fit_points(
     model.keep_winners(kept)
     return model.stacks[0].eval(), kept.acc[0, 0].tolist()
 
-# %% ../nbs/16_explorer.ipynb #0db21cb9
+# %% ../nbs/16_explorer.ipynb #7d4b6679
 class TaskHeads:
     "The heads of one task: `curve`, which attends, and `points`, an MLP for each time; `mean` (T,) is the attention over validation images"
     def __init__(self,
@@ -201,7 +201,7 @@ class TaskHeads:
 
     def fit(self, train, valid, n_classes):
         "Trains both kinds of heads"
-        heads, chosen = fit_heads(train, valid, n_classes, range(len(self.mean)), lrs=(2e-3,), seeds=(0,), **FIT, **ATTENTION)
+        heads, chosen = fit_heads(train, valid, n_classes, range(len(self.mean)), lrs=(2e-3,), seeds=(0,), device='cpu', **FIT, **ATTENTION)
         self.curve, mean = heads[0], read_head(heads[0], *valid)[1]
         self.points, acc = fit_points(train, valid, n_classes, **FIT)
         self.mean, self.acc = torch.from_numpy(mean).float(), dict(curve=chosen.valid_acc[0], points=acc)

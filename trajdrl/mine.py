@@ -12,11 +12,10 @@ __all__ = ['ESTIMATORS', 'MI_COLUMNS', 'MI_LABELS', 'DIMS', 'CASES', 'CALIBRATIO
            'calibration_block', 'calibrate', 'calibration_summary', 'calibration_table', 'plot_calibration',
            'bench_mine']
 
-# %% ../nbs/10_mine.ipynb #2cfe2a37
+# %% ../nbs/10_mine.ipynb #ef02c4ee
 import inspect, math, os, time
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,7 +50,7 @@ def gaussian_codes(
     if warp: y = y**3 @ (ortho_group.rvs(d, random_state=seed) if d > 1 else np.eye(1))
     return np.stack([x, y], 1).astype(np.float32)
 
-# %% ../nbs/10_mine.ipynb #a2b429a6
+# %% ../nbs/10_mine.ipynb #b04dde31
 def check_codes(
     codes, # (n, T, d), or a list of T arrays (n, d)
     times=None, # one label a time; 0, ..., T-1 if `None`
@@ -68,7 +67,7 @@ def check_codes(
     if z.ndim != 3: raise ValueError(f'codes has shape {z.shape}; give (images, times, features)')
     if z.shape[1] < 2: raise ValueError(f'codes has {z.shape[1]} time; mutual information is between two, so give at least two times')
     if len(z) < least: raise ValueError(f'codes has {len(z)} rows, fewer than the {least} that fill a batch; give more images')
-    times = tuple(range(z.shape[1])) if times is None else tuple(np.atleast_1d(np.asarray(times, dtype=object)))
+    times = tuple(range(z.shape[1])) if times is None else tuple(in_order(times))
     if not len(times) == len(set(map(str, times))) == z.shape[1]:
         raise ValueError(f'times has {len(set(map(str, times)))} different entries, but codes has {z.shape[1]} times; give one each')
     _check_values(z, times)
@@ -487,12 +486,12 @@ def ksg(
 # %% ../nbs/10_mine.ipynb #69f3968a
 ESTIMATORS = dict(mine_paper=mine_paper, mine=mine, infonce=infonce, smile=smile, ksg=ksg)
 
-# %% ../nbs/10_mine.ipynb #eec07b26
+# %% ../nbs/10_mine.ipynb #010e6c0f
 def check_estimator(
     name:str, # one of `ESTIMATORS`
     settings:dict, # what it shall be told
 ):
-    "One `ValueError` for a setting that the estimator does not have, or that is not positive"
+    "One `ValueError` for a setting that the estimator does not have, or that is negative"
     fit = ESTIMATORS[check_choice('estimator', name, ESTIMATORS)]
     own = [k for f in (fit, fit_separable) for k in inspect.signature(f).parameters if f is fit or name in ('infonce', 'smile')]
     known = [k for k in dict.fromkeys(own) if k not in ('pairs', 'bound', 'kwargs', 'dtype')]
@@ -637,13 +636,13 @@ def mi_table(
         if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
-# %% ../nbs/10_mine.ipynb #f3f11f4c
+# %% ../nbs/10_mine.ipynb #5ba9df31
 def _mi_plan(estimators, seeds, settings, null, device):
     "Blocks to measure: estimator, seeds, its settings, and these as text"
     seeds, settings, estimators = check_seeds(seeds), settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
     if not estimators: raise ValueError(f"estimators is empty; choose from {', '.join([*ESTIMATORS, 'cka'])}")
     for name in [*estimators, *settings]: check_choice('estimators', name, [*ESTIMATORS, 'cka'])
-    for name, kw in settings.items(): check_estimator(name, {k: v for k, v in kw.items() if k not in ('dtype', 'group')})
+    for name in set(settings) - {'cka'}: check_estimator(name, {k: v for k, v in settings[name].items() if k not in ('dtype', 'group')})
     together = device.type == 'cuda'
     for name in estimators:
         kw = settings.get(name, {})
@@ -737,7 +736,7 @@ CASES = (('gaussian', 0), ('gaussian', 1), ('gaussian', 2), ('gaussian', 5), ('w
 CALIBRATION = (*((e, DIMS, None) for e in ('infonce', 'ksg', 'mine', 'smile')), ('mine_paper', (2, 16, 64), None),
                ('infonce', (16,), 'float32'), ('mine_paper', (16,), 'float32')) # estimator, dimensions, precision
 
-# %% ../nbs/10_mine.ipynb #25af1946
+# %% ../nbs/10_mine.ipynb #ab56d606
 def calibration_block(
     name:str, # one of `ESTIMATORS`
     d:int, # size of a code
@@ -752,7 +751,7 @@ def calibration_block(
     for m, (s, _, kind, _) in enumerate(keys):
         if kind == 'shuffled': z[:, 2*m+1] = z[np.random.default_rng(s).permutation(n), 2*m+1]
     left = 2*np.arange(len(keys))
-    nats = estimate(name, z, left, left + 1, [s for s, *_ in keys], dtype=getattr(torch, dtype), **settings)
+    nats = estimate(name, z, left, left + 1, [s for s, *_ in keys], 'cpu', dtype, **settings)
     rows = [dict(kind=kind, truth=0 if kind == 'shuffled' else true, seed=s, nats=v) for (s, _, kind, true), v in zip(keys, nats)]
     rows = pd.DataFrame(rows).assign(estimator=name, dtype=dtype, d=d, n=n)
     return rows[['estimator', 'dtype', 'kind', 'truth', 'd', 'seed', 'n', 'nats']]
@@ -825,7 +824,7 @@ def plot_calibration(
     ax.minorticks_off()
     return ax
 
-# %% ../nbs/10_mine.ipynb #8f9256b9
+# %% ../nbs/10_mine.ipynb #3e9e8f75
 def bench_mine(
     out=None, # a CSV file to write the table to
     n:int=10_000, # codes
@@ -839,7 +838,7 @@ def bench_mine(
     "Times the matrix of all pairs as a stack against the same in plain PyTorch, one pair after another"
     codes, (i, j), table = forgetting_codes(T, d, n)[0], np.triu_indices(T), pd.DataFrame()
     z = torch.from_numpy(codes).transpose(0, 1).contiguous()
-    stack = lambda dtype: estimate('mine_paper', codes, i, j, [0]*len(i), dtype=dtype, group=group, passes=passes)
+    stack = lambda dtype: estimate('mine_paper', codes, i, j, [0]*len(i), 'cpu', dtype, group, passes=passes)
     ways = {'stack, bfloat16': partial(stack, torch.bfloat16)} if fast_bf16() else {}
     ways['stack, float32'] = partial(stack, torch.float32)
     ways['one by one'] = lambda: [mine_plain(z[k % T], z[k * k % T], k, passes) for k in range(sample)]
