@@ -139,7 +139,7 @@ def attend(
     if log: log(_profile_line(rows, time.perf_counter() - start))
     return rows
 
-# %% ../nbs/11_attention.ipynb #c2219820
+# %% ../nbs/11_attention.ipynb #add09dca
 class _Job:
     "One task's rows in a file of results: `found` there, or to be saved"
     def __init__(self, out, task, head, granularity, plan, y_train, y_test, **settings):
@@ -150,9 +150,7 @@ class _Job:
 
     def save(self, rows):
         rows = rows.assign(**self.key, **self.settings, chance=self.chance)[[*self.key, *rows.columns, *self.settings, 'chance']]
-        if self.out is not None:
-            old = read_rows(self.out)
-            with atomic_path(self.out) as p: (pd.concat([old, rows], ignore_index=True) if len(old) else rows).to_csv(p, index=False)
+        add_rows(read_rows(self.out), rows, self.out)
         return rows
 
 # %% ../nbs/11_attention.ipynb #72d36e70

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'check_choice', 'check_number', 'check_level', 'check_seed', 'check_seeds', 'check_log',
-           'check_kind', 'check_columns', 'check_tensor', 'TableError', 'as_device', 'as_time', 'as_times', 'in_order',
-           'time_grid', 'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance',
-           'fast_bf16', 'read_table', 'to_unit', 'mean_interval', 'plot_heatmap']
+           'check_kind', 'check_columns', 'check_tensor', 'check_images', 'TableError', 'as_device', 'as_time',
+           'as_times', 'in_order', 'time_grid', 'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays',
+           'provenance', 'fast_bf16', 'read_table', 'add_rows', 'to_unit', 'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, json, os, platform, tempfile
@@ -49,7 +49,7 @@ def check_number(
     span = f'{kind} from {low} to {high}' if None not in (low, high) else f'{kind} of at least {low}' if low is not None else kind
     raise ValueError(f'{arg}={value!r} will not do; give {span}')
 
-# %% ../nbs/00_core.ipynb #fe1a6db7
+# %% ../nbs/00_core.ipynb #b7e5e53f
 def check_level(level): # of confidence
     "A share between 0 and 1, such as 0.95"
     return check_number('level', level, 0, 1)
@@ -69,6 +69,7 @@ def check_log(log): # takes a line of text, as `print` does; or `None`
     if log is not None and not callable(log): raise ValueError(f'log={log!r} cannot be called; give a function that takes a line of text, such as print')
     return log
 
+# %% ../nbs/00_core.ipynb #4bb199dc
 def check_kind(
     arg:str, # the argument's name, for the message
     value, # what was given
@@ -89,6 +90,7 @@ def check_columns(
     if lacks: raise ValueError(f'df has no column {lacks[0]}; give {remedy}')
     return df
 
+# %% ../nbs/00_core.ipynb #6eb1b945
 def check_tensor(
     arg:str, # the argument's name, for the message
     x, # what was given
@@ -100,6 +102,19 @@ def check_tensor(
     check_kind(arg, x, torch.Tensor, wanted)
     if not x.is_floating_point(): raise ValueError(f'{arg} holds {x.dtype}; give {wanted}')
     if x.ndim != len(dims.split()): raise ValueError(f'{arg} has shape {tuple(x.shape)}; give {wanted}')
+    return x
+
+# %% ../nbs/00_core.ipynb #6321bb52
+def check_images(
+    arg:str, # the argument's name, for the message
+    x, # what was given
+    top:float=1., # largest absolute value allowed, but for rounding
+) -> torch.Tensor:
+    "`x` if it is a batch of images, finite floats (b, c, h, w) in [-1, 1], else one `ValueError`"
+    check_tensor(arg, x, 'b c h w', 'in [-1, 1]: to_float(x) of bytes (b, h, w, c), x[None] of one image alone')
+    if not x.numel(): raise ValueError(f'{arg} is empty; give at least one image')
+    if not x.abs().max() <= top + 1e-3:
+        raise ValueError(f'{arg} has values outside [-{top:g}, {top:g}], or not finite; give images in [-1, 1], such as x / 127.5 - 1 for bytes x')
     return x
 
 # %% ../nbs/00_core.ipynb #231e851f
@@ -129,7 +144,7 @@ def as_time(
         raise ValueError(f't={t!r} is not a time; give a number in [0, 1] with a denominator of at most 10,000')
     return f
 
-# %% ../nbs/00_core.ipynb #f40b1fdb
+# %% ../nbs/00_core.ipynb #fbc32bd5
 def as_times(
     ts, # one time, or several
 ) -> tuple:
@@ -139,9 +154,9 @@ def as_times(
     return tuple(sorted({as_time(t) for t in ts}))
 
 def in_order(
-    ts, # one, or several
+    ts, # one thing, or several
 ) -> list:
-    "`ts` as a list, as they come"
+    "`ts` as a list, as they come; a text is one"
     one = isinstance(ts, str) or not isinstance(ts, Iterable) or getattr(ts, 'ndim', 1) == 0
     return [ts] if one else list(ts)
 
@@ -240,6 +255,18 @@ def read_table(
         raise ValueError(f'out={out} is not a table of {maker} ({e}); give another file') from None
     if lacks := [c for c in columns if c not in df]: raise ValueError(f'out={out} has no column {lacks[0]}; give a file that {maker} wrote')
     return df
+
+# %% ../nbs/00_core.ipynb #7cc06127
+def add_rows(
+    table:pd.DataFrame, # what there is, maybe nothing
+    rows:pd.DataFrame, # to add
+    out=None, # a CSV file that takes all of it
+) -> pd.DataFrame: # both
+    "A longer table, also on disk"
+    table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
+    if out is not None:
+        with atomic_path(out) as p: table.to_csv(p, index=False)
+    return table
 
 # %% ../nbs/00_core.ipynb #6aab5a11
 def to_unit(

@@ -330,7 +330,7 @@ def probe_yardstick(
                  for j, (g, (va, ta)) in enumerate(zip(grid, acc))]
     return pd.DataFrame(rows)
 
-# %% ../nbs/09_downstream.ipynb #5d1e4241
+# %% ../nbs/09_downstream.ipynb #eca13964
 def _per_head(name, value, head):
     "What `value` says for `head`, where it may be a dictionary by head"
     if not isinstance(value, dict): return value
@@ -339,8 +339,6 @@ def _per_head(name, value, head):
     if key not in value: raise ValueError(f'{name} says nothing about {head}; give it an entry')
     return value[key]
 
-def _names(names): return [names] if isinstance(names, str) else list(names)
-
 def check_plan(
     heads=tuple(HEADS), # which of `PROBES`
     lrs=PAPER_LRS, # learning rates, or a dictionary of them by head
@@ -348,7 +346,7 @@ def check_plan(
     epochs=100, # passes over the training curves, or a dictionary by head
 ) -> dict: # by head: lrs, seeds, epochs
     "What is to be trained, head by head, or one clear `ValueError`"
-    heads = _names(heads)
+    heads = in_order(heads)
     if not heads: raise ValueError(f"heads is empty; choose from {', '.join(PROBES)}")
     seeds, plan = check_seeds(seeds), {}
     for h in heads:
@@ -361,7 +359,7 @@ def check_plan(
         plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
     return plan
 
-# %% ../nbs/09_downstream.ipynb #821d5eb5
+# %% ../nbs/09_downstream.ipynb #807abbbe
 KEY = ['task', 'head', 'granularity']
 
 def read_rows(
@@ -383,6 +381,7 @@ def find_rows(
         if len(rows) and sorted(set(rows[k])) != sorted(set(v)): raise TableError(f'{what} {k} {sorted(set(rows[k]))}, not {sorted(set(v))}; give another file')
     return rows
 
+# %% ../nbs/09_downstream.ipynb #b8bcf1c6
 def check_head(
     head:str, # one of `HEADS`
     settings, # what its class shall be told
@@ -448,7 +447,7 @@ def _probe_one(head, splits, n_classes, times, plan, more):
     if head in GRIDS: return probe_yardstick(head, *shown, at, plan['lrs'])
     return probe_head(head, *shown, n_classes, at, **plan, **more)
 
-# %% ../nbs/09_downstream.ipynb #b86145d5
+# %% ../nbs/09_downstream.ipynb #843c8831
 COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings curves'.split()
 
 def _prepare(splits, n_classes, times):
@@ -469,9 +468,7 @@ def _prepare(splits, n_classes, times):
 def _finish(rows, key, facts, out):
     "The rows with `key` and `facts`, in the order of `COLUMNS`, added to `out` if there is one"
     rows = rows.assign(**key, **facts)[COLUMNS]
-    if out is not None:
-        old = read_rows(out)
-        with atomic_path(out) as p: (pd.concat([old, rows], ignore_index=True) if len(old) else rows).to_csv(p, index=False)
+    add_rows(read_rows(out), rows, out)
     return rows
 
 def _line(rows, seconds):
@@ -496,14 +493,14 @@ def time_left(
         log(f'{line}; about {left:.0f} s left' if left else line)
     return wrapped
 
-# %% ../nbs/09_downstream.ipynb #6065de4d
+# %% ../nbs/09_downstream.ipynb #598e07fc
 def store_tasks(
     store, # a trajectory store
     tasks=None, # names, or one name; all if `None`
 ) -> list:
     "The tasks asked for, each known to the store and with two classes at least"
     if not hasattr(store, 'vocabs'): raise ValueError(f'store is {"None" if store is None else f"of type {type(store).__name__}"}; give a TrajectoryStore')
-    tasks = list(store.tasks) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+    tasks = in_order(store.tasks if tasks is None else tasks)
     if not tasks: raise ValueError(f"tasks is empty; choose from {', '.join(store.tasks)}")
     for t in tasks:
         check_choice('tasks', t, store.tasks)
@@ -576,7 +573,7 @@ def paired_difference(
     p = stats.ttest_1samp(diff, 0).pvalue if len(diff) > 1 and diff.std() > 1e-12 else np.nan
     return dict(gain=gain, lo=lo, hi=hi, p=p, n=len(diff))
 
-# %% ../nbs/09_downstream.ipynb #43b2b0bc
+# %% ../nbs/09_downstream.ipynb #8e96b295
 def one_grid(
     df:pd.DataFrame, # rows of `probe`
 ) -> pd.DataFrame:
@@ -596,7 +593,7 @@ def paired_gain(
     for (task, k), g in means.groupby(['task', 'granularity'], sort=False):
         acc = g.pivot_table(index='unit', columns=['head', 'time'], values='test_acc')
         valid, sides = g.groupby(['head', 'time']).valid_acc.mean(), []
-        for heads in _names(curve), _names(against):
+        for heads in in_order(curve), in_order(against):
             among = valid[valid.index.get_level_values('head').isin(heads)]
             if not len(among): raise ValueError(f'df has no {" or ".join(heads)} for task {task}; probe with heads that include one')
             sides.append(among.idxmax())
@@ -617,15 +614,19 @@ HEAD_STYLE = dict(
     mlp_mean=('C4', 'MLP, mean code'), linear=('C5', 'linear, one point'), linear_joined=('C6', 'linear, codes joined'),
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
-# %% ../nbs/09_downstream.ipynb #e789ee25
+# %% ../nbs/09_downstream.ipynb #f34811e2
+def _runs(tables):
+    "`tables` if they are rows of `probe` by run, else a `ValueError`"
+    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
+    return tables
+
 def gain_table(
     tables:dict, # name of a run -> rows of `probe`, of one granularity
     **kwargs, # passed to `paired_gain`
 ) -> pd.DataFrame: # run, task, chance, other, time, point, head, curve, gain, lo, hi, p, n
     "The two sides of `paired_gain` with their test accuracies, for each run and task"
-    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
     parts = []
-    for run, df in tables.items():
+    for run, df in _runs(tables).items():
         g, s = paired_gain(one_grid(df), **kwargs), summarise(df).set_index(['task', 'head', 'time'])
         at = lambda col, heads, times: [s.loc[k, col] for k in zip(g.task, heads, times)]
         g = g.assign(run=run, chance=at('chance', g.other, g.time), point=at('mean', g.other, g.time), curve=at('mean', g['head'], ['curve']*len(g)))
@@ -649,7 +650,7 @@ def _plot_points(ax, g, **kwargs):
     line, = ax.plot(g.t, 100*g['mean'], **kwargs)
     ax.fill_between(g.t, 100*g.lo, 100*g.hi, color=line.get_color(), alpha=.2, lw=0)
 
-# %% ../nbs/09_downstream.ipynb #9919bbc6
+# %% ../nbs/09_downstream.ipynb #e0696e8e
 def plot_accuracy(
     df:pd.DataFrame, # rows of `probe`, of one granularity
     task:str, # which task
@@ -659,7 +660,7 @@ def plot_accuracy(
 ):
     "Test accuracy over t for single points, with the curve's heads as level lines; bands are 95 % intervals over seeds"
     check_choice('task', task, one_grid(df).task.unique())
-    shown = df[(df.task == task) & df['head'].isin(_names(heads))]
+    shown = df[(df.task == task) & df['head'].isin(in_order(heads))]
     if not len(shown): raise ValueError(f'heads={heads} are not in df; choose from {", ".join(df[df.task == task]["head"].unique())}')
     if ax is None: ax = plt.subplots(figsize=(5.2, 3.4), dpi=90)[1]
     s = summarise(shown)
@@ -675,15 +676,14 @@ def plot_accuracy(
     ax.legend(fontsize=8 if s['head'].nunique() < 5 else 6.5)
     return ax
 
-# %% ../nbs/09_downstream.ipynb #43e806c7
+# %% ../nbs/09_downstream.ipynb #4f8d93c4
 def plot_accuracies(
     tables:dict, # name of a run -> rows of `probe`, of one granularity and the same tasks
     axs=None, # matplotlib axes (runs, tasks); new ones if `None`
     **kwargs, # passed to `plot_accuracy`
 ):
     "`plot_accuracy` for each run and task"
-    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
-    tasks = list(next(iter(tables.values())).task.unique())
+    tasks = list(next(iter(_runs(tables).values())).task.unique())
     size = max(5, 3.1 * len(tasks)), 2.6 * len(tables)
     if axs is None: axs = plt.subplots(len(tables), len(tasks), figsize=size, dpi=80, squeeze=False, layout='constrained')[1]
     for row, (run, df) in zip(axs, tables.items()):

@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     import trajdrl.downstream
 
-# %% ../nbs/17_figures.ipynb #e9a01b00
+# %% ../nbs/17_figures.ipynb #1f11fd07
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +28,7 @@ from PIL import Image
 
 from .attention import jsd_table, plot_jsd, plot_profile, plot_transfer
 from .cli import PAPER_SIZES, Parser, Progress, main_granularity, picture, run_command, slug, write_page
-from .core import atomic_path, check_choice, load_json
+from .core import atomic_path, check_choice, in_order, load_json
 from .downstream import plot_accuracy, read_rows, summarise
 from .mine import plot_mi, read_mi
 from .separation import plot_separation
@@ -184,7 +184,7 @@ def information_figure(
         ax.tick_params(labelsize=7)
     return panels([''], encoders(df), draw, (3.4, 2.9))
 
-# %% ../nbs/17_figures.ipynb #f273d389
+# %% ../nbs/17_figures.ipynb #379a0a86
 def profile_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -196,7 +196,7 @@ def profile_figure(
     "Attention profiles of tasks"
     df = t('attention', dataset=dataset, **({'dim': dim} if dim else {}), **({'encoder': encoder} if encoder else {}))
     if not dim: df = largest(df)
-    tasks, k = [tasks] if isinstance(tasks, str) else list(tasks or df.task.unique()), main_granularity(df.granularity.unique())
+    tasks, k = in_order(tasks or df.task.unique()), main_granularity(df.granularity.unique())
     if len(tasks) > columns: return _many_profiles(df[df.granularity == k], tasks, columns)
     if encoder: return panels(sorted(df.granularity.unique()), tasks, lambda ax, g, task: plot_profile(df, task, ax, g), (2.2, 1.6), sharey='row')
     return panels(encoders(df), tasks, lambda ax, e, task: plot_profile(df[df.encoder == e], task, ax, k), sharey=True)
@@ -211,7 +211,7 @@ def _many_profiles(df, tasks, columns):
     for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(task, fontsize=8)
     return fig
 
-# %% ../nbs/17_figures.ipynb #63035298
+# %% ../nbs/17_figures.ipynb #54b57575
 def divergence_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -219,7 +219,7 @@ def divergence_figure(
 ) -> Figure:
     "Jensen-Shannon divergence between the profiles of all tasks"
     df = largest(t('attention', dataset=dataset))
-    only = [only] if isinstance(only, str) else list(only)
+    only = in_order(only)
     df = df[df.encoder.isin(only) & (df.granularity == main_granularity(df.granularity.unique()))]
     if not len(df): t('attention', dataset=dataset, encoder=only[0]) # says what to run
     n = df.task.nunique()

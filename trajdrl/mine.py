@@ -8,7 +8,7 @@ __all__ = ['ESTIMATORS', 'MI_COLUMNS', 'MI_LABELS', 'DIMS', 'CASES', 'CALIBRATIO
            'split_rows', 'CodePairs', 'fit_stack', 'mine_paper', 'mine_plain', 'BestWeights', 'mine', 'EmbedNet',
            'EmbedStack', 'PairCritics', 'nce_bound', 'js_bound', 'smile_bound', 'fit_separable', 'infonce', 'smile',
            'ksg_nats', 'ksg', 'check_estimator', 'estimate', 'cka_matrix', 'linfoot', 'nmi', 'read_codes', 'read_mi',
-           'mi_block', 'add_rows', 'mi_table', 'forgetting_codes', 'mi_summary', 'mi_matrix', 'plot_mi', 'mi_falloff',
+           'mi_block', 'mi_table', 'forgetting_codes', 'mi_summary', 'mi_matrix', 'plot_mi', 'mi_falloff',
            'calibration_block', 'calibrate', 'calibration_summary', 'calibration_table', 'plot_calibration',
            'bench_mine']
 
@@ -596,18 +596,6 @@ def _normalised(name, rows):
     h = {(s, t): v if v > 0 else np.nan for s, t, v in zip(real.seed, real.t_i, real.nats)}
     return [v / math.sqrt(h[s, a] * h[s, b]) for s, a, b, v in zip(rows.seed, rows.t_i, rows.t_j, rows.nats)]
 
-# %% ../nbs/10_mine.ipynb #7cc06127
-def add_rows(
-    table:pd.DataFrame, # what there is, maybe nothing
-    rows:pd.DataFrame, # to add
-    out=None, # a CSV file that takes all of it
-) -> pd.DataFrame: # both
-    "A longer table, also on disk"
-    table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
-    if out is not None:
-        with atomic_path(out) as p: table.to_csv(p, index=False)
-    return table
-
 # %% ../nbs/10_mine.ipynb #48b8a4a0
 def mi_table(
     codes, # a `TrajectoryStore`, codes (n, T, d), or a list of T arrays (n, d)
@@ -636,10 +624,10 @@ def mi_table(
         if log: log(f'{name}, seed {", ".join(map(str, s))}: {len(rows)} pairs in {facts["seconds"]:.0f} s')
     return table
 
-# %% ../nbs/10_mine.ipynb #5ba9df31
+# %% ../nbs/10_mine.ipynb #288d60f8
 def _mi_plan(estimators, seeds, settings, null, device):
     "Blocks to measure: estimator, seeds, its settings, and these as text"
-    seeds, settings, estimators = check_seeds(seeds), settings or {}, [estimators] if isinstance(estimators, str) else list(estimators)
+    seeds, settings, estimators = check_seeds(seeds), settings or {}, in_order(estimators)
     if not estimators: raise ValueError(f"estimators is empty; choose from {', '.join([*ESTIMATORS, 'cka'])}")
     for name in [*estimators, *settings]: check_choice('estimators', name, [*ESTIMATORS, 'cka'])
     for name in set(settings) - {'cka'}: check_estimator(name, {k: v for k, v in settings[name].items() if k not in ('dtype', 'group')})

@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'gaussian_score', 'conditioned', 'sample_heun', 'sample_ode', 'sample_pc', 'log_likelihood', 'decode',
            'decode_parts', 'decode_mixes', 'decode_errors', 'save_rows', 'load_rows', 'plot_rows']
 
-# %% ../nbs/06_sampling.ipynb #32f3578c
+# %% ../nbs/06_sampling.ipynb #68007604
 import json, math
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from scipy.integrate import solve_ivp
 
-from .core import as_time, as_times, atomic_path, check_kind, check_number, check_seed, check_tensor, mean_interval
-from .diffusion import check_images
+from .core import as_time, as_times, atomic_path, check_images, check_kind, check_number, check_seed, check_tensor, mean_interval
 from .encoder import Encoder
 from .score import ScoreNet
 from .sde import VESDE

@@ -7,7 +7,7 @@ __all__ = ['PARTS', 'PEAKS', 'DEFAULT_WAYS', 'plain_loss', 'plain_parts', 'plain
            'fast_learner', 'peak_flops', 'image_flops', 'Stopwatch', 'make_stepper', 'bench_step', 'summarise_speed',
            'plot_speed', 'speed_text']
 
-# %% ../nbs/13_speed.ipynb #d7605758
+# %% ../nbs/13_speed.ipynb #21547238
 import copy, time
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .cli import make_networks, make_settings
-from .core import atomic_path, check_number
+from .core import atomic_path, check_number, in_order
 from .data import ImageData, to_dls
 from .diffusion import code_penalty, diffusion_learner
 from .encoder import sample_code
@@ -198,7 +198,7 @@ def _plain_stepper(watch, nets, data, bs):
         return watch
     return run
 
-# %% ../nbs/13_speed.ipynb #2c2f6b16
+# %% ../nbs/13_speed.ipynb #2a41d5ab
 DEFAULT_WAYS = 'plain', 'fp32', 'channels_last', 'bf16', 'bf16+channels_last'
 
 def bench_step(
@@ -213,7 +213,7 @@ def bench_step(
 ) -> pd.DataFrame: # one row a turn and way
     "Times the package's training step in several ways against the plain one, in turns"
     for k, v in dict(bs=bs, turns=turns, steps=steps).items(): check_number(k, v, 1, whole=True)
-    ways = [ways] if isinstance(ways, str) else list(ways)
+    ways = in_order(ways)
     if len(set(ways)) < len(ways): raise ValueError(f'ways={ways} names one twice; give each once')
     if 'plain' not in ways: raise ValueError("ways lacks 'plain', which the others are compared with; add it")
     for w in ways: way_parts(w)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['encode_block', 'encode', 'encoder_hash', 'TrajectoryStore', 'encode_data', 'Curves', 'bench_encode']
 
-# %% ../nbs/07_trajectory.ipynb #cbb216bc
+# %% ../nbs/07_trajectory.ipynb #3b7078c4
 import time
 from collections.abc import Iterable
 from numbers import Integral
@@ -19,9 +19,8 @@ import torch
 from fastcore.basics import patch
 from PIL import Image, ImageOps
 
-from .core import as_times, atomic_path, check_choice, check_kind, check_log, check_number, hash_arrays, load_json, provenance, save_json, time_grid
+from .core import as_times, atomic_path, check_choice, check_images, check_kind, check_log, check_number, hash_arrays, load_json, provenance, save_json, time_grid
 from .data import ImageData, read_images, synthetic, to_float
-from .diffusion import check_images
 from .encoder import Encoder
 
 # %% ../nbs/07_trajectory.ipynb #114b7024
