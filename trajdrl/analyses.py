@@ -31,12 +31,12 @@ from .sde import VESDE
 from .separation import separation
 from .trajectory import encode_data
 
-# %% ../nbs/15_analyses.ipynb #f47a32d1
+# %% ../nbs/15_analyses.ipynb #701f8e1a
 @dataclass
 class MiSettings:
     "Mutual information"
     granularity:int = opt(10, 'steps of the time grid')
-    estimators:tuple[str, ...] = opt(('mine_paper', 'infonce', 'cka'), 'mine_paper (the paper), mine, infonce, smile, ksg, cka')
+    estimators:tuple[str, ...] = opt(('mine_paper', 'infonce', 'ksg', 'cka'), 'mine_paper (the paper), mine, infonce, smile, ksg, cka')
     seeds:int = opt(5, 'repetitions of each estimator')
     n:int|None = opt(None, 'test images; all if none')
     null:bool = opt(False, 'also measure pairs of codes of different images')

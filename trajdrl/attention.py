@@ -249,7 +249,7 @@ def _one_grid(df, task, granularity):
         raise ValueError(f"granularity must be given, for {task} was read on several: {', '.join(map(str, ks))}")
     return df if granularity is None else df[df.granularity == check_choice('granularity', granularity, ks)]
 
-# %% ../nbs/11_attention.ipynb #41dc2abd
+# %% ../nbs/11_attention.ipynb #04db0351
 def profile_facts(
     df:pd.DataFrame, # rows of `attend` or `attend_store`
     level:float=0.95, # of confidence
@@ -261,7 +261,9 @@ def profile_facts(
     seeds = df.groupby([*by, *unit], sort=False)[['centre', 'entropy']].sum().reset_index()
     seeds['evenness'] = 2**seeds.entropy / seeds.granularity.map(df.groupby('granularity').time.nunique())
     peak = over_seeds(df, 'attention').sort_values('mean', kind='stable').groupby(by, sort=False).tail(1).set_index(by).time.rename('peak')
-    fact = lambda c: over_seeds(seeds, c, by, level).rename(columns=dict(mean=c, lo=f'{c}_lo', hi=f'{c}_hi')).set_index(by)
+    def fact(c):
+        s = over_seeds(seeds, c, by, level).set_index(by)
+        return s.assign(lo=s.lo.clip(0), hi=s.hi.clip(upper=1)).rename(columns=dict(mean=c, lo=f'{c}_lo', hi=f'{c}_hi')) # neither can leave [0, 1]
     return fact('centre').join(peak).join(fact('evenness').drop(columns='n')).reset_index()
 
 # %% ../nbs/11_attention.ipynb #17b0dc6a
@@ -350,7 +352,7 @@ def jsd_table(
     return pd.DataFrame([dict(task_a=tasks[i], task_b=tasks[j], **jsd_bootstrap(p[i], p[j], **kwargs))
                          for i in range(len(tasks)) for j in range(i, len(tasks))])
 
-# %% ../nbs/11_attention.ipynb #567000b5
+# %% ../nbs/11_attention.ipynb #879e1922
 def jsd_matrix(
     pairs:pd.DataFrame, # rows of `jsd_table`
     value:str='jsd', # which column
@@ -369,7 +371,7 @@ def plot_jsd(
     "Heat map of the divergence between the tasks' profiles"
     t = jsd_matrix(pairs)
     ax = plot_heatmap(t.to_numpy(), t.index, t.columns, ax=ax, **{'vmin': 0, 'label': 'JSD (base 2)', **kwargs})
-    ax.tick_params(axis='x', rotation=90 if len(t) > 4 else 0)
+    ax.tick_params(axis='x', rotation=90 if len(t) > 2 else 0)
     return ax
 
 # %% ../nbs/11_attention.ipynb #2a25e421

@@ -470,15 +470,16 @@ def ksg_nats(
     within = [cKDTree(a).query_ball_point(a, radius, p=np.inf, return_length=True) for a in (x, y)] # with the point itself
     return float(digamma(k) + digamma(len(x)) - sum(digamma(w).mean() for w in within))
 
-# %% ../nbs/10_mine.ipynb #9029dfef
+# %% ../nbs/10_mine.ipynb #124d99e0
 def ksg(
     pairs:CodePairs, # the members; a seed chooses the codes that are read
     k:int=3, # which neighbour
     components:int=3, # principal components of each time
-    n:int=2000, # codes to read
+    n:int=2000, # codes to read; half of them at most, so that seeds read different ones
 ) -> torch.Tensor: # nats, (M,)
     "KSG on principal components of a random part of the codes"
-    rows, sides = {s: np.random.default_rng(s).permutation(pairs.n)[:n] for s in pairs.seeds}, (pairs.left.tolist(), pairs.right.tolist())
+    rows = {s: np.random.default_rng(s).permutation(pairs.n)[:min(n, pairs.n // 2)] for s in pairs.seeds}
+    sides = pairs.left.tolist(), pairs.right.tolist()
     pca = PCA(min(components, pairs.d), random_state=0)
     pc = {t: pca.fit_transform(pairs.z[t].float().cpu().numpy()) for t in {*sides[0], *sides[1]}}
     return torch.tensor([ksg_nats(pc[i][rows[s]], pc[j][rows[s]], k) for i, j, s in zip(*sides, pairs.seeds)])
@@ -596,11 +597,11 @@ def _normalised(name, rows):
     h = {(s, t): v if v > 0 else np.nan for s, t, v in zip(real.seed, real.t_i, real.nats)}
     return [v / math.sqrt(h[s, a] * h[s, b]) for s, a, b, v in zip(rows.seed, rows.t_i, rows.t_j, rows.nats)]
 
-# %% ../nbs/10_mine.ipynb #48b8a4a0
+# %% ../nbs/10_mine.ipynb #7664ef76
 def mi_table(
     codes, # a `TrajectoryStore`, codes (n, T, d), or a list of T arrays (n, d)
     times=None, # of a store: a granularity, times, or `None` for all; of an array: one label a time
-    estimators=('mine_paper', 'infonce', 'cka'), # of `ESTIMATORS`, and 'cka'
+    estimators=('mine_paper', 'infonce', 'ksg', 'cka'), # of `ESTIMATORS`, and 'cka'
     seeds=5, # how many, or which
     out=None, # a CSV file to add the rows to
     null:bool=False, # also measure shuffled pairs

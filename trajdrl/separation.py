@@ -36,7 +36,7 @@ def pair_distances(
     x = np.asarray(x)
     return np.linalg.norm(x[pairs[:, 0]].astype(float) - x[pairs[:, 1]], axis=-1)
 
-# %% ../nbs/14_separation.ipynb #e2c495ae
+# %% ../nbs/14_separation.ipynb #06cf45ab
 def separation(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=None, # which grid, with t = 0; all the store's times if `None`
@@ -44,7 +44,7 @@ def separation(
     tasks=None, # tasks whose classes are compared; all if `None`
     n_pairs:int=None, # how many pairs; as many as there can be if `None`
     seed:int=0, # of the pairs
-) -> pd.DataFrame: # one row a pair and scale: i, j, scale, at_zero, sup, time, same_TASK
+) -> pd.DataFrame: # one row a pair and scale: i, j, scale, at_zero, sup, time, n_times, same_TASK
     "Both sides of equation 5 for pairs of images: distance at t = 0, and the largest distance on the curve"
     tasks, curves, labels = store_tasks(store, tasks), store.curves(split, granularity), store.labels(split)
     times, x = list(curves.times), np.asarray(curves)
@@ -57,22 +57,22 @@ def separation(
     for scale, z in ('raw', x), ('standardised', standardise(x, x.mean(0), x.std(0))):
         d = pair_distances(z, pairs)
         at = [str(times[k]) for k in d.argmax(1)]
-        tables.append(pd.DataFrame(dict(i=pairs[:, 0], j=pairs[:, 1], scale=scale, at_zero=d[:, 0], sup=d.max(1), time=at, **same)))
+        tables.append(pd.DataFrame(dict(i=pairs[:, 0], j=pairs[:, 1], scale=scale, at_zero=d[:, 0], sup=d.max(1), time=at, n_times=len(times), **same)))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/14_separation.ipynb #e9ffc3b1
+# %% ../nbs/14_separation.ipynb #1baaa255
 def separation_facts(
     df:pd.DataFrame, # rows of `separation`
     level:float=0.95, # of confidence
-) -> pd.DataFrame: # scale, pairs, broken, strict, strict_lo, strict_hi, ratio, ratio_lo, ratio_hi, time
+) -> pd.DataFrame: # scale, pairs, broken, strict, strict_lo, strict_hi, even, ratio, ratio_lo, ratio_hi, time
     "How often, and by what factor, the largest distance exceeds that at t = 0; and the time where it is found most often"
     rows, level = [], check_level(level)
-    for scale, g in check_columns(df, ['scale', 'at_zero', 'sup', 'time'], 'rows of separation').groupby('scale', sort=False):
+    for scale, g in check_columns(df, ['scale', 'at_zero', 'sup', 'time', 'n_times'], 'rows of separation').groupby('scale', sort=False):
         strict, some = int((g['sup'] > g.at_zero).sum()), g[g.at_zero > 0]
         ends = stats.binomtest(strict, len(g)).proportion_ci(level, 'wilson')
         ratio, lo, hi = np.exp(mean_interval(np.log(some['sup'] / some.at_zero), level))
         rows.append(dict(scale=scale, pairs=len(g), broken=int((g['sup'] < g.at_zero).sum()),
-                         strict=strict / len(g), strict_lo=ends.low, strict_hi=ends.high,
+                         strict=strict / len(g), strict_lo=ends.low, strict_hi=ends.high, even=1 - 1/g.n_times.iloc[0],
                          ratio=ratio, ratio_lo=lo, ratio_hi=hi, time=g.time.mode()[0]))
     return pd.DataFrame(rows)
 
