@@ -105,7 +105,7 @@ def encoders(
     "The encoders there are, in the paper's order of rows"
     return [e for e in ('vdrl', 'drl') if e in set(df.encoder)]
 
-# %% ../nbs/17_figures.ipynb #362ae7e2
+# %% ../nbs/17_figures.ipynb #2420c9aa
 class _Sheet(Figure):
     "A figure that shows itself in a notebook"
     def _repr_png_(self):
@@ -119,7 +119,7 @@ def panels(
     cols, # names
     draw, # called with axes, row and column
     size=(2.7, 2.2), # of a panel, in inches
-    legend:bool=False, # keep the legend of the first panel
+    legend:bool=False, # put the legend of the first panel below all of them
     sharey=False, # one scale for all panels
 ) -> Figure:
     "A grid of panels"
@@ -133,7 +133,12 @@ def panels(
             ax.set_title(' '.join(str(v) for v in (c, f'({r})' if r else '') if v), fontsize=9)
             if i < len(rows) - 1: ax.set_xlabel('')
             if j: ax.set_ylabel('')
-            if ax.get_legend() and (i or j or not legend): ax.get_legend().remove()
+            if ax.get_legend(): ax.get_legend().remove()
+    shown, names = axs[0, 0].get_legend_handles_labels()
+    if legend and names:
+        across = max(1, int(fig.get_figwidth() / (.4 + .06*max(map(len, names)))))
+        fig.set_figheight(fig.get_figheight() + .18*-(-len(names) // across))
+        fig.legend(shown, names, loc='outside lower center', ncols=across, fontsize=7, frameon=False)
     return fig
 
 # %% ../nbs/17_figures.ipynb #7e701514
