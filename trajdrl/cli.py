@@ -1106,17 +1106,18 @@ GLANCE = 'Test accuracy with 95 % intervals in brackets'
 YARDS = 'Yardsticks, by test accuracy: what is not an MLP is deterministic, and has no interval'
 LINES = 'Points: an MLP on the code of that time. Lines: heads that see the whole curve. Bands: 95 % intervals over seeds.'
 
-# %% ../nbs/12_cli.ipynb #b8887bed
+# %% ../nbs/12_cli.ipynb #089883f8
 @patch
 def backing(self:Run,
     df, # rows of `probe`
     files, # of `draw`
 ):
     "The sections on how it came out: images, loss, time, settings, machine"
-    samples = picture(self.path/'figures'/'samples.png', 'Test images with their labels', 'The first test images and their labels.')
+    samples, drawn = self.path/'figures'/'samples.png', []
+    if samples.exists(): drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')]
     fold = lambda title, rows: fx.Details(fx.Summary(title), html_table(rows))
     settings, made, origin = self.tables()
-    return [fx.H2('The images'), samples, fx.H2('The training'), picture(files['loss'], 'Loss over training steps'),
+    return [*drawn, fx.H2('The training'), picture(files['loss'], 'Loss over training steps'),
             html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, NOTES),
             fold('All accuracies', full_rows(df)), fold('All settings', settings), fold('Versions and machine', origin),
             fx.H2('How to cite'), *map(fx.P, CITE)]
