@@ -249,7 +249,7 @@ def _one_grid(df, task, granularity):
         raise ValueError(f"granularity must be given, for {task} was read on several: {', '.join(map(str, ks))}")
     return df if granularity is None else df[df.granularity == check_choice('granularity', granularity, ks)]
 
-# %% ../nbs/11_attention.ipynb #04db0351
+# %% ../nbs/11_attention.ipynb #514eea0c
 def profile_facts(
     df:pd.DataFrame, # rows of `attend` or `attend_store`
     level:float=0.95, # of confidence
@@ -263,7 +263,8 @@ def profile_facts(
     peak = over_seeds(df, 'attention').sort_values('mean', kind='stable').groupby(by, sort=False).tail(1).set_index(by).time.rename('peak')
     def fact(c):
         s = over_seeds(seeds, c, by, level).set_index(by)
-        return s.assign(lo=s.lo.clip(0), hi=s.hi.clip(upper=1)).rename(columns=dict(mean=c, lo=f'{c}_lo', hi=f'{c}_hi')) # neither can leave [0, 1]
+        s = s.assign(lo=s.lo.clip(0), hi=s.hi.clip(upper=1)) # neither can leave [0, 1]
+        return s.rename(columns=dict(mean=c, lo=f'{c}_lo', hi=f'{c}_hi'))
     return fact('centre').join(peak).join(fact('evenness').drop(columns='n')).reset_index()
 
 # %% ../nbs/11_attention.ipynb #17b0dc6a

@@ -1106,7 +1106,7 @@ GLANCE = 'Test accuracy with 95 % intervals in brackets'
 YARDS = 'Yardsticks, by test accuracy: what is not an MLP is deterministic, and has no interval'
 LINES = 'Points: an MLP on the code of that time. Lines: heads that see the whole curve. Bands: 95 % intervals over seeds.'
 
-# %% ../nbs/12_cli.ipynb #089883f8
+# %% ../nbs/12_cli.ipynb #aab68f91
 @patch
 def backing(self:Run,
     df, # rows of `probe`
@@ -1114,7 +1114,8 @@ def backing(self:Run,
 ):
     "The sections on how it came out: images, loss, time, settings, machine"
     samples, drawn = self.path/'figures'/'samples.png', []
-    if samples.exists(): drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')]
+    if samples.exists(): # drawn while training
+        drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')]
     fold = lambda title, rows: fx.Details(fx.Summary(title), html_table(rows))
     settings, made, origin = self.tables()
     return [*drawn, fx.H2('The training'), picture(files['loss'], 'Loss over training steps'),

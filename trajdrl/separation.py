@@ -36,7 +36,7 @@ def pair_distances(
     x = np.asarray(x)
     return np.linalg.norm(x[pairs[:, 0]].astype(float) - x[pairs[:, 1]], axis=-1)
 
-# %% ../nbs/14_separation.ipynb #06cf45ab
+# %% ../nbs/14_separation.ipynb #72d2e5d5
 def separation(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=None, # which grid, with t = 0; all the store's times if `None`
@@ -57,7 +57,8 @@ def separation(
     for scale, z in ('raw', x), ('standardised', standardise(x, x.mean(0), x.std(0))):
         d = pair_distances(z, pairs)
         at = [str(times[k]) for k in d.argmax(1)]
-        tables.append(pd.DataFrame(dict(i=pairs[:, 0], j=pairs[:, 1], scale=scale, at_zero=d[:, 0], sup=d.max(1), time=at, n_times=len(times), **same)))
+        facts = dict(scale=scale, at_zero=d[:, 0], sup=d.max(1), time=at, n_times=len(times), **same)
+        tables.append(pd.DataFrame(dict(i=pairs[:, 0], j=pairs[:, 1], **facts)))
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/14_separation.ipynb #1baaa255
