@@ -196,7 +196,7 @@ def attend_store(
         tables.append(attend(*data, len(store.vocabs[t]), times=times, task=t, out=out, log=log, **kwargs))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/11_attention.ipynb #edad3083
+# %% ../nbs/11_attention.ipynb #5599ccba
 PROFILE = ['task', 'granularity', 'time']
 
 def over_seeds(
@@ -209,7 +209,7 @@ def over_seeds(
     rows, by = [], list(by)
     for c in (*by, 'seed', value):
         if c not in df: raise ValueError(f'df has no column {c}; give rows of attend, attend_store or transfer')
-    unit = 'model_seed' if 'model_seed' in df and df.model_seed.nunique() > 1 else 'seed'
+    unit = unit_of(df)
     if unit == 'seed' and df.duplicated([*by, 'seed']).any():
         raise ValueError(f"df has several rows for one {', '.join(by)} and seed; give one run, or name the others in a column model_seed")
     for key, g in df.groupby([*by, unit], sort=False)[value].mean().groupby(level=by, sort=False):
@@ -306,12 +306,12 @@ def jsd(
     if p.shape[-1] != q.shape[-1]: raise ValueError(f'p has {p.shape[-1]} times, q has {q.shape[-1]}; compare profiles of one grid')
     return np.clip((rel_entr(2*p, p + q) + rel_entr(2*q, p + q)).sum(-1) / (4 * np.log(2)), 0, 1)
 
-# %% ../nbs/11_attention.ipynb #b0c212be
+# %% ../nbs/11_attention.ipynb #7db1d8dc
 def seed_profiles(
     df:pd.DataFrame, # rows of `attend_store`, of one granularity
 ): # tasks, times, profiles (tasks, units, T)
     "Each task's profile for each seed (each score-model seed, if there are several), as one array"
-    unit = 'model_seed' if 'model_seed' in df and df.model_seed.nunique() > 1 else 'seed'
+    unit = unit_of(df)
     over_seeds(df, 'attention') # refuses tables in which the seeds are not apart
     ks = sorted(df.granularity.unique().tolist())
     if len(ks) > 1: raise ValueError(f'df holds granularities {ks}; give the rows of one')

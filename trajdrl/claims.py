@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PERFECT', 'MEASURES', 'SPREAD', 'LATE', 'RULES', 'NATURAL_ONLY', 'verdict', 'claim_1', 'claim_2', 'claim_2_attention',
-           'claim_3', 'claim_4', 'claim_5', 'claim_6', 'try_claims', 'claims_table']
+           'claim_3', 'claim_4', 'claim_5', 'claim_6', 'try_claims', 'committed_cases', 'claims_table']
 
-# %% ../nbs/18_claims.ipynb #eb647a7e
+# %% ../nbs/18_claims.ipynb #e74aff7f
 from fractions import Fraction
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from .attention import profile_facts
 from .cli import main_granularity
 from .core import as_time, mean_interval
-from .downstream import HEAD_STYLE, can_pair, paired_difference, paired_gain, select, summarise, unit_means
+from .downstream import HEAD_STYLE, can_pair, paired_difference, paired_gain, select, summarise, unit_means, unit_of
 from .figures import Tables, main_head
 from .mine import mi_falloff
 from .separation import separation_facts
@@ -38,7 +38,7 @@ def _case(claim, of, task, mean, lo, hi, bound, above=True, points=False, more='
     number = form.format(scale * mean) + (f' ({form} to {form})'.format(scale * lo, scale * hi) if lo < hi else '')
     return dict(claim=claim, dataset=of[0], encoder=of[1], dim=of[2], task=task, mean=mean, number=number + more, verdict=verdict(lo, hi, bound, above))
 
-# %% ../nbs/18_claims.ipynb #cb644f25
+# %% ../nbs/18_claims.ipynb #66276c31
 PERFECT = .9995 # accuracy from which there is nothing to gain
 
 def _hard(df):
@@ -63,7 +63,7 @@ def claim_2(df, of):
     "The best point in the middle against the best outside"
     rows, df = [], _hard(df)
     for task, g in select(df[df['head'] == 'mlp']).groupby('task', sort=False):
-        many, g = 'model_seed' in g and g.model_seed.nunique() > 1, unit_means(g)
+        many, g = unit_of(g) == 'model_seed', unit_means(g)
         acc = g.pivot_table(index='unit', columns='time', values='test_acc')
         valid, middle = g.groupby('time').valid_acc.mean(), [_middle(t) for t in acc.columns]
         if all(middle) or not any(middle): continue
@@ -126,7 +126,7 @@ def claim_6(df, of):
     row = _case('6. further apart on the curve', of, 'images', f.strict, f.strict_lo, f.strict_hi, f.even, more=more)
     return [{**row, 'verdict': 'disagrees'} if f.broken else row]
 
-# %% ../nbs/18_claims.ipynb #e4cfaddf
+# %% ../nbs/18_claims.ipynb #01fcb86a
 RULES = [('accuracy', claim_1), ('accuracy', claim_2), ('attention', claim_2_attention), ('mi', claim_3), ('attention', claim_4), ('sweep', claim_5), ('separation', claim_6)]
 NATURAL_ONLY = claim_2_attention,
 
@@ -142,6 +142,14 @@ def try_claims(
             if table in ('accuracy', 'attention'): g = g[g.granularity == main_granularity(g.granularity.unique())]
             rows += [dict(preset=g.preset.iloc[0], **r) for r in rule(g.dropna(axis=1, how='all'), of)]
     return pd.DataFrame(rows, columns=['claim', 'preset', 'dataset', 'encoder', 'dim', 'task', 'mean', 'number', 'verdict'])
+
+def committed_cases(
+    folder='results', # of the pages from 30 on
+) -> pd.DataFrame: # as `try_claims`; where heads were trained longer, the preset's name says so
+    "The cases of all runs that the pages describe"
+    more = dict(small='', long=', longer heads', dimensions='', dimensions_long=', longer heads')
+    tables = {name: try_claims(f'{folder}/{name}') for name in more}
+    return pd.concat([t.assign(preset=t.preset + more[name]) for name, t in tables.items()])
 
 def claims_table(
     cases:pd.DataFrame, # of `try_claims`

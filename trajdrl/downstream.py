@@ -7,9 +7,9 @@ __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES',
            'toy_curves', 'SeedLoader', 'Sweep', 'sweep_loss', 'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest',
            'sweep_groups', 'sweep_learner', 'fit_sweep', 'check_split', 'sweep_accuracy', 'probe_head', 'view',
            'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'check_head',
-           'settings_text', 'probe', 'time_left', 'store_tasks', 'probe_store', 'select', 'unit_means', 'summarise',
-           'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy',
-           'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'settings_text', 'probe', 'time_left', 'store_tasks', 'probe_store', 'select', 'unit_of', 'unit_means',
+           'summarise', 'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells',
+           'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #814c9cd8
 import inspect, time, warnings
@@ -537,15 +537,21 @@ def select(
     check_columns(df, ['task', 'head', 'time', 'granularity', 'seed', 'selected', 'valid_acc', 'test_acc', 'chance'], 'rows of probe')
     return df[df.selected.astype(bool)].reset_index(drop=True)
 
-# %% ../nbs/09_downstream.ipynb #1d1d8943
+# %% ../nbs/09_downstream.ipynb #5c052720
 GROUP = ['task', 'head', 'time', 'granularity']
+
+def unit_of(
+    df:pd.DataFrame, # rows with `seed`, and `model_seed` if there is one
+) -> str: # its column
+    "The independent unit: the score-model seed if there are several, else the head seed"
+    return 'model_seed' if 'model_seed' in df and df.model_seed.nunique() > 1 else 'seed'
 
 def unit_means(
     df:pd.DataFrame, # selected rows
     by=GROUP, # columns that tell the measurements apart
 ): # rows with `by`, `unit`, `valid_acc`, `test_acc`, `chance`
-    "One row a measurement and independent unit: the score-model seed if there are several, else the head seed"
-    unit = 'model_seed' if 'model_seed' in df and df.model_seed.nunique() > 1 else 'seed'
+    "One row a measurement and independent unit"
+    unit = unit_of(df)
     if unit == 'seed' and df.duplicated([*by, 'seed']).any():
         raise ValueError('df has several rows for one task, head, time and seed; give one run, or name the others in a column model_seed')
     means = df.groupby([*by, unit], as_index=False, sort=False)[['valid_acc', 'test_acc', 'chance']].mean()
