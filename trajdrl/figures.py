@@ -180,6 +180,7 @@ def accuracy_figure(
     if len(tasks) == 1: return panels(tasks, cases, lambda ax, task, case: draw(ax, case, task), legend=True, sharey=True)
     return panels(cases, tasks, draw, legend=True)
 
+# %% ../nbs/17_figures.ipynb #9744af53
 def information_figure(
     t:Tables, # of some runs
     dataset:str, # name
