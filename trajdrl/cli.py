@@ -53,7 +53,7 @@ class NetworkSettings:
     d:int = opt(64, 'dimension of the code')
     depth:int = opt(10, 'encoder: 6n + 4')
     width:int = opt(1, "encoder: WideResNet's k")
-    pool:int = opt(4, 'encoder: side of the grid that features are pooled to; 0: over the whole image, without a linear map')
+    pool:int = opt(4, 'encoder: side of the grid that features are pooled to; 0: over the whole image, and for drl without a linear map')
     film:bool = opt(True, 'both: time as scale and shift (yes) or added (no)')
     fourier_scale:float = opt(1., 'both: standard deviation of the frequencies of log sigma(t)')
     base:int = opt(16, 'score network: channels at full resolution')
@@ -107,7 +107,7 @@ GROUPS = (ImageSettings, NetworkSettings, TrainSettings, ProbeSettings)
 @dataclass
 class Settings(ProbeSettings, TrainSettings, NetworkSettings, ImageSettings):
     "All settings of a run, and the preset they started from"
-    preset:str = opt('quick', 'quick, small or paper')
+    preset:str = opt('quick', 'quick, small, paper or paper_text')
 
 def settings_fields() -> dict: # name -> dataclass field
     "The fields of `Settings`, in the order of the stages"
@@ -120,7 +120,7 @@ PRESETS = dict(
     small = dict(steps=8000, every=400, n_train=10_000, epochs=12, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., mults=(1, 2, 2, 2), blocks=2, attention=(1,),
-                 fir=True, scaling='sigma', dropout=.1, steps=70_000, every=1000, lr=2e-4, warmup=5000, schedule='constant',
+                 scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
                  head_seeds=5, epochs=100, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
@@ -130,6 +130,7 @@ FOR_DATASET = dict(
             | dict(colored_mnist=dict(n_test=10_000, steps=6000, epochs=8)),
     paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
                  celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
+PRESETS['paper_text'], FOR_DATASET['paper_text'] = dict(PRESETS['paper'], base=128, blocks=4, fir=True), FOR_DATASET['paper']
 
 # %% ../nbs/12_cli.ipynb #eccf73b6
 def make_settings(
@@ -260,7 +261,7 @@ def run_parser(
     p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(PAPER_SIZES)}, or the path of a folder of class folders')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--preset', metavar='X', choices=list(PRESETS),
-                   help='settings to start from: quick (minutes on two CPU cores), small (half an hour), paper (a GPU) [quick]')
+                   help='settings to start from: quick (minutes on two CPU cores), small (half an hour), paper (a GPU; as its authors ran it), paper_text (a larger score network, as its text says) [quick]')
     return add_settings(p, GROUPS)
 
 # %% ../nbs/12_cli.ipynb #8f1eecd7

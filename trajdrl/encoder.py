@@ -101,7 +101,7 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_car
         channels:int=3, # image channels
         depth:int=28, # 6n + 4: n blocks in each of the three stages
         width:int=2, # WideResNet's k
-        pool:int=4, # side of the grid the features are pooled to; 0: pooled over the image, and for drl they are the code
+        pool:int=4, # side of the grid the features are pooled to; 0: over the image, and drl's code is the last stage's d channels
         film:bool=True, # time as scale and shift (True) or added (False, the paper)
         fourier_scale:float=1., # see `TimeEmbedding` (paper: 16)
         dropout:float=0., # inside the blocks
@@ -112,13 +112,13 @@ class Encoder(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_car
         super().__init__()
         d, channels, depth, width, pool, size = self._check(kind, fourier_scale, dropout, d, channels, depth, width, pool, size)
         self.d, self.kind, self.channels, self.pool, self.size = d, kind, channels, pool, size
-        widths, emb = [16, 16 * width, 32 * width, 64 * width], 64 * width
+        bare, emb = kind == 'drl' and not pool, 64 * width # bare: the pooled features are the code
+        widths = [16, 16 * width, 32 * width, d if bare else 64 * width]
         self.temb = nn.Sequential(TimeEmbedding(VESDE(sigma_min, sigma_max), emb, emb, fourier_scale), nn.SiLU())
         self.stem = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(self._stages(widths, (depth - 4) // 6, emb, film, dropout))
         self.norm = group_norm(widths[-1])
-        features = widths[-1] * max(1, pool)**2
-        self.head = nn.Linear(features, d * (2 if kind == 'vdrl' else 1)) if pool or kind == 'vdrl' else nn.Identity()
+        self.head = nn.Identity() if bare else nn.Linear(widths[-1] * max(1, pool)**2, d * (2 if kind == 'vdrl' else 1))
 
 # %% ../nbs/03_encoder.ipynb #583c424a
 @patch
@@ -126,11 +126,9 @@ def _check(self:Encoder, kind, fourier_scale, dropout, *sizes):
     "Refuses arguments that make no encoder; gives back the sizes as integers"
     check_choice('kind', kind, ['drl', 'vdrl']), check_number('fourier_scale', fourier_scale, 0), check_number('dropout', dropout, 0, 1)
     least = dict(d=1, channels=1, depth=10, width=1, pool=0, size=4)
-    d, _, depth, width, pool, size = sizes = [check_number(k, v, low, whole=True) for (k, low), v in zip(least.items(), sizes)]
+    _, _, depth, _, _, size = sizes = [check_number(k, v, low, whole=True) for (k, low), v in zip(least.items(), sizes)]
     if depth % 6 != 4: raise ValueError(f'depth={depth} will not do; give 6n + 4: 10, 16, 22, 28, ...')
     if size % 4: raise ValueError(f'size={size} will not do; give a multiple of 4')
-    if not pool and kind == 'drl' and d != 64 * width:
-        raise ValueError(f'd={d} with pool=0: the pooled features are the code, so give d={64 * width}, or pool of at least 1')
     return sizes
 
 @patch

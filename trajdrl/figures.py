@@ -168,13 +168,19 @@ def plot_sweep(
 def accuracy_figure(
     t:Tables, # of some runs
     dataset:str, # name
+    dims=(64, 128), # sizes of the code to draw beside the largest
 ) -> Figure:
-    "Accuracy of each time and of the curve: encoders by tasks"
-    df = largest(t('accuracy', dataset=dataset))
+    "Accuracy of each time and of the curve: encoders, with their sizes of the code, by tasks; side by side if there is one task"
+    df = t('accuracy', dataset=dataset)
+    df = df[df.dim.isin(dims) | df.index.isin(largest(df).index)]
     df = df[df.granularity == main_granularity(df.granularity.unique())]
-    draw = lambda ax, e, task: plot_accuracy(df[df.encoder == e], task, ax, ms=3)
-    return panels(encoders(df), df.task.unique(), draw, legend=True)
+    cases = [(e, d) for e in encoders(df) for d in sorted(df.dim[df.encoder == e].unique())]
+    cases = {f'{e}, d = {d}' if df.dim.nunique() > 1 else e: df[(df.encoder == e) & (df.dim == d)] for e, d in cases}
+    tasks, draw = df.task.unique(), lambda ax, case, task: plot_accuracy(cases[case], task, ax, ms=3)
+    if len(tasks) == 1: return panels(tasks, cases, lambda ax, task, case: draw(ax, case, task), legend=True, sharey=True)
+    return panels(cases, tasks, draw, legend=True)
 
+# %% ../nbs/17_figures.ipynb #9744af53
 def information_figure(
     t:Tables, # of some runs
     dataset:str, # name

@@ -154,7 +154,7 @@ class ScoreNet(nn.Module):
         mults=(1, 2, 2, 2), # channels of each level, in units of `base`
         blocks:int=2, # residual blocks a level
         attention=(1,), # levels with self-attention; the image is level 0
-        fir:bool=True, # resample through the low-pass filter
+        fir:bool=False, # resample through the low-pass filter (Song et al.), rather than by mean and repetition (the paper's authors)
         film:bool=False, # condition by scale and shift, rather than by addition
         scaling:str='sigma', # how the body's output becomes a score: sigma (paper), or edm
         fourier_scale:float=16., # see `TimeEmbedding`
