@@ -56,6 +56,7 @@ class NetworkSettings:
     pool:int = opt(4, 'encoder: side of the grid that features are pooled to; 0: over the whole image, and for drl without a linear map')
     film:bool = opt(True, 'both: time as scale and shift (yes) or added (no)')
     fourier_scale:float = opt(1., 'both: standard deviation of the frequencies of log sigma(t)')
+    slim:bool = opt(True, 'score network: residual blocks below full resolution only, and plain resampling (yes), or NCSN++ (no)')
     base:int = opt(16, 'score network: channels at full resolution')
     mults:tuple[int, ...] = opt((1, 1, 2), 'score network: channels of each level in units of base')
     blocks:int = opt(1, 'score network: residual blocks a level')
@@ -73,9 +74,10 @@ class TrainSettings:
     steps:int = opt(2200, 'training steps, rounded up to whole rounds')
     every:int = opt(220, 'steps in a round: then validation, checkpoint and a line of progress')
     bs:int = opt(64, 'images in a batch')
-    lr:float = opt(2e-3, 'learning rate of Adam')
+    optimizer:str = opt('muon', 'muon (matrices and kernels; a fifth of its learning rate goes to Adam for the rest), or adam')
+    lr:float = opt(.01, 'highest learning rate of the optimiser')
     warmup:int = opt(100, 'steps in which the learning rate rises')
-    schedule:str = opt('cosine', 'learning rate after that: constant or cosine')
+    schedule:str = opt('cosine', 'learning rate after that: constant, linear or cosine (falling to a hundredth)')
     clip:float = opt(1., 'largest gradient norm')
     ema:float = opt(.999, 'decay of the moving average of the weights')
     lambda_z:float = opt(1e-5, 'weight of the regulariser')
@@ -119,8 +121,8 @@ PRESETS = dict(
     quick = dict(),
     small = dict(steps=8000, every=400, n_train=10_000, epochs=12, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
-    paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., mults=(1, 2, 2, 2), blocks=2, attention=(1,),
-                 scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, lr=2e-4, warmup=5000, schedule='constant',
+    paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., slim=False, mults=(1, 2, 2, 2), blocks=2, attention=(1,),
+                 scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, optimizer='adam', lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
                  head_seeds=5, epochs=100, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
@@ -471,12 +473,12 @@ def make_networks(
     "The two networks of a run, with the initial weights of its seed"
     from trajdrl.encoder import Encoder
     from trajdrl.heads import weights_from
-    from trajdrl.score import ScoreNet
+    from trajdrl.score import ScoreNet, SlimScoreNet
     both = dict(channels=channels, film=s.film, fourier_scale=s.fourier_scale, sigma_min=s.sigma_min, sigma_max=s.sigma_max)
     with weights_from(s.seed):
         encoder = Encoder(s.d, s.kind, depth=s.depth, width=s.width, pool=s.pool, size=size, **both)
         names = 'base', 'mults', 'blocks', 'attention', 'fir', 'scaling', 'dropout'
-        return encoder, ScoreNet(s.d, **{k: getattr(s, k) for k in names}, **both)
+        return encoder, (SlimScoreNet if s.slim else ScoreNet)(s.d, **{k: getattr(s, k) for k in names}, **both)
 
 # %% ../nbs/12_cli.ipynb #054498f0
 @patch
@@ -490,7 +492,7 @@ def learner(self:Run,
     s, data = self.settings, self.load()
     dls = to_dls(data, s.bs, s.seed, self.device)
     encoder, score = make_networks(s, data.channels, data.size)
-    names = 'lr', 'clip', 'ema', 'lambda_z', 'weighting', 'stratify', 'bf16', 'channels_last', 'seed'
+    names = 'optimizer', 'lr', 'clip', 'ema', 'lambda_z', 'weighting', 'stratify', 'bf16', 'channels_last', 'seed'
     return diffusion_learner(dls, encoder, score, out, log=log, **{k: getattr(s, k) for k in names})
 
 # %% ../nbs/12_cli.ipynb #8f2e6bff

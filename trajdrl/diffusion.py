@@ -35,6 +35,7 @@ from .core import (as_time, as_times, atomic_path, check_choice, check_images, c
                           check_tensor, mean_interval, time_grid)
 from .data import ImageData, tiny_data, to_dls, to_float
 from .encoder import Encoder, sample_code
+from .optimizer import OPTIMIZERS
 from .score import DATA_STD, ScoreNet
 from .sde import VESDE, expand_as
 
@@ -261,7 +262,8 @@ def diffusion_learner(
     encoder:Encoder, # E(x0, t)
     score:ScoreNet, # s(xt, t, z)
     out=None, # run folder for log and checkpoint; `None`: nothing is written
-    lr:float=2e-4, # learning rate of Adam (paper: 2e-4)
+    optimizer:str='adam', # one of `OPTIMIZERS`: adam (paper), or muon
+    lr:float=2e-4, # its highest learning rate (paper: 2e-4; for muon 0.01 to 0.03)
     clip:float=1., # largest gradient norm (paper: 1)
     ema:float=0.999, # decay of the moving average (paper: 0.999)
     lambda_z:float=1e-5, # weight of the regulariser (paper: 1e-5)
@@ -279,7 +281,7 @@ def diffusion_learner(
     model, sde = DiffusionModel(encoder, score, bf16), score.sde
     cbs = [Perturb(sde, seed, stratify), GradientClip(clip), EMA(ema), RunLog(out, log), *L(cbs)]
     if channels_last: cbs.append(ChannelsLast())
-    opt = partial(OptimWrapper, opt=partial(torch.optim.Adam, betas=(0.9, 0.999), fused=True))
+    opt = partial(OptimWrapper, opt=OPTIMIZERS[check_choice('optimizer', optimizer, OPTIMIZERS)])
     learn = Learner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=opt, lr=lr, cbs=cbs)
     learn.remove_cb(next(c for c in learn.cbs if c.name == 'progress'))
     learn.logger = lambda *_: None
@@ -290,12 +292,12 @@ def lr_schedule(
     lr:float, # highest learning rate
     steps:int, # of the whole training
     warmup:int, # steps to reach it
-    schedule:str, # constant, or cosine
+    schedule:str, # constant, linear, or cosine
 ):
     "Learning rate as a function of the part of training that is done"
-    check_choice('schedule', schedule, ['constant', 'cosine'])
+    check_choice('schedule', schedule, ['constant', 'linear', 'cosine'])
     part = min(1., check_number('warmup', warmup, 0, whole=True) / check_number('steps', steps, 1, whole=True))
-    then = SchedNo(lr, lr) if schedule == 'constant' else SchedCos(lr, lr / 100)
+    then = dict(constant=SchedNo(lr, lr), linear=SchedLin(lr, lr / 100), cosine=SchedCos(lr, lr / 100))[schedule]
     return combine_scheds([part, 1 - part], [SchedLin(lr / 100, lr), then])
 
 # %% ../nbs/05_diffusion.ipynb #710f38ec

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA_STD', 'fir_down', 'fir_up', 'halve', 'double', 'zeroed', 'rescaled_sum', 'Dropout', 'BigGANBlock',
-           'SelfAttention', 'ScoreNet']
+           'SelfAttention', 'ScoreNet', 'SlimScoreNet']
 
 # %% ../nbs/04_score.ipynb #c140a56c
 import math
@@ -255,3 +255,41 @@ def _check(self:ScoreNet, xt, z):
     if xt.shape[1] != self.channels: raise ValueError(f'xt has shape {tuple(xt.shape)}; give (b, {self.channels}, h, w)')
     if z.shape != (len(xt), self.d):
         raise ValueError(f'z has shape {tuple(z.shape)}; give one code of dimension {self.d} for each of the {len(xt)} images')
+
+# %% ../nbs/04_score.ipynb #a7c5e0fe
+class SlimScoreNet(ScoreNet):
+    "`ScoreNet` with its residual blocks below full resolution only, and plain resampling; ours, for small machines"
+
+@patch
+def _layers(self:SlimScoreNet, widths, blocks, attention, make):
+    "Makes the layers of the two ways of the U; `make(ni, nf)` makes a residual block"
+    if attention: raise ValueError(f'attention={attention} will not do for a slim network, which has attention in the middle only; give ()')
+    stage = lambda ni, nf: nn.ModuleList(make(ni if i == 0 else nf, nf) for i in range(blocks))
+    levels, conv = list(zip(widths, widths[1:])), lambda nf: nn.Conv2d(self.channels, nf, 3, padding=1)
+    self.first, self.pyramid = conv(widths[0]), nn.ModuleList(conv(ni) for ni, _ in levels)
+    self.down = nn.ModuleList(stage(ni, nf) for ni, nf in levels)
+    n = widths[-1]
+    self.mid = nn.ModuleList([make(2 * n, n), SelfAttention(n), make(n, n)])
+    above = [*widths[2:], n] # channels that come up to each level
+    self.up = nn.ModuleList(stage(up + nf, nf) for up, (_, nf) in reversed(list(zip(above, levels))))
+    n = widths[0] + (widths[1] if levels else n)
+    self.last = nn.Sequential(group_norm(n), nn.SiLU(), zeroed(nn.Conv2d(n, self.channels, 3, padding=1)))
+
+# %% ../nbs/04_score.ipynb #79dc142a
+@patch
+def _body(self:SlimScoreNet, x, emb, zmap):
+    "What the network predicts before any scaling, (b, c, h, w)"
+    h = self.first(x)
+    skips = [h]
+    for conv, stage in zip(self.pyramid, self.down):
+        x = halve(x, fir=False)
+        h = rescaled_sum(halve(h, fir=False), conv(x))
+        for block in stage: h = block(h, emb)
+        skips.append(h)
+    h = torch.cat([h, F.interpolate(zmap, size=h.shape[-2:], mode='nearest')], dim=1)
+    h = self.mid[2](self.mid[1](self.mid[0](h, emb)), emb)
+    for stage in self.up:
+        h = torch.cat([h, skips.pop()], dim=1)
+        for block in stage: h = block(h, emb)
+        h = double(h, skips[-1].shape[-2:], fir=False)
+    return self.last(torch.cat([h, skips.pop()], dim=1))
