@@ -49,7 +49,8 @@ class HeadSettings:
     n_train:int|None = opt(None, 'curves to train on and to choose by; all if none')
     n_test:int|None = opt(None, 'curves to test on; all if none')
     lrs:tuple[float, ...] = opt((), "learning rates; those of the run's curve heads if none")
-    epochs:int|None = opt(None, "passes over the training curves; the run's if none")
+    epochs:int|None = opt(None, "passes over the training curves, at most; the run's if none")
+    patience:int|None = opt(None, "see trajdrl_run; the run's if none")
     head_bs:int|None = opt(None, "curves in a batch; the run's if none")
     transformer_dim:int|None = opt(None, "width of the Transformer; the run's if none")
 
@@ -145,15 +146,16 @@ def measure_mi(self:Run,
 def _head_kw(run, s):
     "What `probe_store` and `attend_store` are told of the heads"
     own = run.settings
-    return dict(lrs=s.lrs or own.curve_lrs or own.lrs, seeds=s.seeds, epochs=s.epochs or own.epochs, bs=s.head_bs or own.head_bs, device=run.device)
+    patience = own.patience if s.patience is None else s.patience
+    return dict(lrs=s.lrs or own.curve_lrs or own.lrs, seeds=s.seeds, epochs=s.epochs or own.epochs, patience=patience, bs=s.head_bs or own.head_bs, device=run.device)
 
 def _refuse_early(run, s, table, heads, grids):
     "A `TableError` before anything is encoded, if a table holds other curves, seeds or epochs"
     rows, n = read_rows(run.path/table), split_sizes(run.config['data']['rows'], s.n_train, s.n_test)
-    plan = check_plan([h if h in PROBES else 'transformer' for h in heads], seeds=s.seeds, epochs=s.epochs or run.settings.epochs)
+    plan = check_plan([h if h in PROBES else 'transformer' for h in heads], **{k: v for k, v in _head_kw(run, s).items() if k in ('seeds', 'epochs', 'patience')})
     for task, head, k in product(s.tasks or run.settings.tasks or run.config['data']['tasks'], heads, grids):
         p = plan.get(head, plan.get('transformer'))
-        find_rows(rows, dict(task=task, head=head, granularity=k), dict(n_train=[n['train']], n_test=[n['test']], seed=p['seeds'], epochs=[p['epochs']]))
+        find_rows(rows, dict(task=task, head=head, granularity=k), dict(n_train=[n['train']], n_test=[n['test']], seed=p['seeds'], epochs=[p['epochs']], patience=[p['patience']]))
 
 def _transformer_kw(run, s):
     dim = s.transformer_dim or run.settings.transformer_dim
@@ -244,7 +246,7 @@ def check_analysis(
     for t in getattr(s, 'tasks', ()): check_choice('tasks', t, tasks)
     check_fours('transformer_dim', getattr(s, 'transformer_dim', None))
     for d in getattr(s, 'd', ()): check_number('d', d, 1, 4096, whole=True)
-    if hasattr(s, 'lrs'): check_plan(getattr(s, 'heads', ('transformer',)), s.lrs or run.settings.lrs, s.seeds, s.epochs or run.settings.epochs)
+    if hasattr(s, 'lrs'): check_plan(getattr(s, 'heads', ('transformer',)), s.lrs or run.settings.lrs, s.seeds, s.epochs or run.settings.epochs, s.patience or 0)
     if not run.finished('train'): run.encoder() # says how to finish it
 
 # %% ../nbs/15_analyses.ipynb #dc8614a7

@@ -61,21 +61,22 @@ def fit_heads(
     positions, # where the T points are, as the head is told
     lrs=PAPER_LRS, # learning rates
     seeds=(0, 1, 2), # one for each repetition
-    epochs:int=100, # passes over the training curves
+    epochs:int=100, # passes over the training curves, at most
+    patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     bs:int=256, # batch size
     bf16:bool=None, # bfloat16 products in training? where the machine has them, if `None`
     device=None, # where to train; a GPU if there is one, if `None`
     **kwargs, # passed to `TransformerHead`
-): # the heads, one a seed; and a table of seed, lr, epoch, valid_acc
+): # the heads, one a seed; and a table of seed, lr, epoch, stopped, valid_acc
     "Transformers of the best learning rate, one a seed, each at its best epoch on validation"
-    plan, bs, device = check_plan('transformer', lrs, seeds, epochs)['transformer'], check_number('bs', bs, 1, whole=True), as_device(device)
-    lrs, seeds, epochs = plan.values()
+    plan, bs, device = check_plan('transformer', lrs, seeds, epochs, patience)['transformer'], check_number('bs', bs, 1, whole=True), as_device(device)
+    lrs, seeds, epochs, patience = plan.values()
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     model = Sweep('transformer', train[0].shape[2], n_classes, len(lrs), seeds, 1, positions=positions, dtype=dtype, **kwargs).to(device)
-    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), PAPER_CLIP['transformer']), epochs, lrs)
+    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), PAPER_CLIP['transformer'], patience), epochs, lrs)
     pick = model.keep_winners(kept).item()
-    chosen = dict(seed=seeds, lr=lrs[pick], epoch=kept.epochs[pick, :, 0].tolist(), valid_acc=kept.acc[pick, :, 0].tolist())
+    chosen = dict(seed=seeds, lr=lrs[pick], **{k: a[pick, :, 0].tolist() for k, a in dict(epoch=kept.epochs, stopped=kept.stopped, valid_acc=kept.acc).items()})
     return [model.stacks[0].member(m).eval() for m in range(len(seeds))], pd.DataFrame(chosen)
 
 # %% ../nbs/11_attention.ipynb #cd67bf62
@@ -115,7 +116,8 @@ def attend(
     n_classes:int, # number of classes, at least 2
     lrs=PAPER_LRS, # learning rates
     seeds=5, # how many, or which
-    epochs:int=100, # passes over the training curves
+    epochs:int=100, # passes over the training curves, at most
+    patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     bs:int=256, # batch size
     times=None, # the T times; equally spaced from 0 to 1 if `None`
     task:str='task', # its name, for the table
@@ -127,7 +129,7 @@ def attend(
     **kwargs, # passed to `TransformerHead`: `dim`, `n_heads`, `ff`, `p`
 ) -> pd.DataFrame: # one row a time and seed
     "The attention profile of a task, seed by seed, and the accuracy that is lost without each time"
-    plan, start = check_plan('transformer', lrs, seeds, epochs)['transformer'], time.perf_counter()
+    plan, start = check_plan('transformer', lrs, seeds, epochs, patience)['transformer'], time.perf_counter()
     check_log(log), check_head('transformer', kwargs, ('n_layers', 'query_sees_itself', 'positions'))
     splits = dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test))
     splits, times, told = _prepare(splits, n_classes, times)
@@ -144,7 +146,7 @@ class _Job:
     "One task's rows in a file of results: `found` there, or to be saved"
     def __init__(self, out, task, head, granularity, plan, y_train, y_test, **settings):
         self.out, self.key = out, dict(task=str(task), head=head, granularity=granularity)
-        self.settings = dict(n_train=len(y_train), n_test=len(y_test), epochs=plan['epochs'], lrs=str(plan['lrs']), **settings)
+        self.settings = dict(n_train=len(y_train), n_test=len(y_test), epochs=plan['epochs'], patience=plan['patience'], lrs=str(plan['lrs']), **settings)
         self.chance = float((np.asarray(y_test) == np.bincount(y_train).argmax()).mean())
         self.found = find_rows(read_rows(out), self.key, {**{k: [v] for k, v in self.settings.items()}, 'seed': plan['seeds']})
 
@@ -155,7 +157,7 @@ class _Job:
 
 # %% ../nbs/11_attention.ipynb #72d36e70
 def _profile_rows(splits, n_classes, times, plan, retrain, **kwargs):
-    "Rows of `attend`: time, seed, attention, test_acc, lost_masked, lost_retrained, lr, epoch, valid_acc"
+    "Rows of `attend`: time, seed, attention, test_acc, lost_masked, lost_retrained, lr, epoch, stopped, valid_acc"
     (train, valid, test), points, rows = splits, range(len(times)), []
     kwargs = dict(n_classes=n_classes, n_layers=1, query_sees_itself=False, **kwargs)
     heads, chosen = fit_heads(train, valid, positions=points, **plan, **kwargs)
@@ -399,7 +401,8 @@ def transfer(
     tasks=None, # which tasks; all if `None`
     lrs=PAPER_LRS, # learning rates
     seeds=5, # how many, or which
-    epochs:int=100, # passes over the training curves
+    epochs:int=100, # passes over the training curves, at most
+    patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     bs:int=256, # batch size
     sde:VESDE=VESDE(), # that of the store's encoder
     device=None, # where to train; a GPU if there is one, if `None`
@@ -408,7 +411,7 @@ def transfer(
     **kwargs, # passed to `fit_heads`, for instance `bf16`, and on to `TransformerHead`
 ) -> pd.DataFrame: # one row a task, grid, way and seed
     "Accuracy on grids that a head was not trained on: of one that embeds log sigma(t), and of the positional one"
-    tasks, plan, tables = store_tasks(store, tasks), check_plan('transformer', lrs, seeds, epochs)['transformer'], []
+    tasks, plan, tables = store_tasks(store, tasks), check_plan('transformer', lrs, seeds, epochs, patience)['transformer'], []
     k, done = check_number('granularity', granularity, 2, whole=True), read_rows(out)
     own = {s: v for s, v in kwargs.items() if s != 'bf16'}
     check_log(log), check_head('transformer', own, ('positions',))
@@ -433,7 +436,7 @@ def _store_splits(store, task, granularity):
     return _prepare({s: (c, store.labels(s)[task]) for s, c in splits.items()}, len(store.vocabs[task]), splits['train'].times)
 
 def _transfer_rows(data, k, n_classes, plan, sde, **kwargs):
-    "Rows of `transfer`: grid, way, seed, test_acc, lr, epoch, valid_acc"
+    "Rows of `transfer`: grid, way, seed, test_acc, lr, epoch, stopped, valid_acc"
     ((train, valid, _), times, _), tables = data[k], []
     for trained, ways in ('log_sigma', ['log_sigma']), ('index', ['nearest', 'index']):
         heads, chosen = fit_heads(train, valid, n_classes, grid_positions(trained, times, times, sde), **plan, **kwargs)

@@ -97,7 +97,8 @@ class ProbeSettings:
     tasks:tuple[str, ...] = opt((), 'tasks to probe; all if none')
     heads:tuple[str, ...] = opt(MAIN_HEADS, 'mlp (each point), gru, transformer (the curve); yardsticks: linear, knn (each point), mlp_joined, mlp_mean, linear_joined, knn_joined')
     lrs:tuple[float, ...] = opt((2e-3, 1e-3), 'learning rates searched, by validation accuracy')
-    epochs:int = opt(8, 'passes over the training curves, the same for every head')
+    epochs:int = opt(60, 'passes over the training curves, at most')
+    patience:int = opt(4, "epochs without a rise after which a head's learning rate is lowered, and after two times its training ends; 0: all epochs at one learning rate")
     curve_lrs:tuple[float, ...] = opt((2e-3,), 'learning rates of gru and transformer; those of lrs if none')
     head_seeds:int = opt(3, 'repetitions of every head')
     head_bs:int = opt(128, 'curves in a batch')
@@ -119,17 +120,17 @@ def settings_fields() -> dict: # name -> dataclass field
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=8000, every=400, n_train=10_000, epochs=12, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
+    small = dict(steps=8000, every=400, n_train=10_000, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., slim=False, mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, optimizer='adam', lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
-                 head_seeds=5, epochs=100, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
+                 head_seeds=5, epochs=100, patience=0, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
     small = {n: dict(size=32, mults=(1, 1, 2, 2), n_train=20_000, n_test=10_000, steps=4500, every=300) for n in REAL}
-            | dict(colored_mnist=dict(n_test=10_000, steps=6000, epochs=8)),
+            | dict(colored_mnist=dict(n_test=10_000, steps=6000)),
     paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
                  celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
 PRESETS['paper_text'], FOR_DATASET['paper_text'] = dict(PRESETS['paper'], base=128, blocks=4, fir=True), FOR_DATASET['paper']
@@ -499,9 +500,9 @@ def learner(self:Run,
 def head_plan(
     s:Settings, # of a run
 ) -> dict: # as `probe_store` takes it
-    "Learning rates of each head, and epochs"
+    "Learning rates of each head, epochs and patience"
     lrs = {h: s.curve_lrs if h in ('gru', 'transformer') and s.curve_lrs else s.lrs for h in s.heads}
-    return dict(lrs=lrs, epochs=s.epochs)
+    return dict(lrs=lrs, epochs=s.epochs, patience=s.patience)
 
 # %% ../nbs/12_cli.ipynb #8bbc36f0
 def check_fours(
@@ -802,11 +803,12 @@ def unfinished_text(
     task:str, # which task
     head:str, # which head
 ) -> list: # of one sentence, or none
-    "A warning where most selected heads were best at their last epoch"
+    "A warning where most selected heads were still rising at their last epoch"
+    from trajdrl.downstream import still_rising
     d = df[(df.task == task) & (df['head'] == head) & df.selected.astype(bool)]
-    if (d.epoch < d.epochs).mean() >= .5: return []
+    if still_rising(d).mean() <= .5: return []
     who, last = HEAD_WORDS[head].split()[1], d.epochs.iloc[0]
-    return [f'Most of these {who} heads were best at their last epoch ({last}): trained longer, they may read more.']
+    return [f'Most of these {who} heads were still rising at their last epoch ({last}): trained longer, they may read more.']
 
 # %% ../nbs/12_cli.ipynb #eaba62dc
 JOINED = 'mlp_joined', 'mlp_mean' # they see all points, but not as a curve
@@ -1116,13 +1118,14 @@ def backing(self:Run,
     files, # of `draw`
 ):
     "The sections on how it came out: images, loss, time, settings, machine"
+    from trajdrl.downstream import rising_text
     samples, drawn = self.path/'figures'/'samples.png', []
     if samples.exists(): # drawn while training
         drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')]
     fold = lambda title, rows: fx.Details(fx.Summary(title), html_table(rows))
     settings, made, origin = self.tables()
     return [*drawn, fx.H2('The training'), picture(files['loss'], 'Loss over training steps'),
-            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, NOTES),
+            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*NOTES, rising_text(df)]),
             fold('All accuracies', full_rows(df)), fold('All settings', settings), fold('Versions and machine', origin),
             fx.H2('How to cite'), *map(fx.P, CITE)]
 

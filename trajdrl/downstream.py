@@ -4,29 +4,31 @@
 
 # %% auto #0
 __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES', 'KEY', 'COLUMNS', 'GROUP', 'HEAD_STYLE',
-           'toy_curves', 'SeedLoader', 'Sweep', 'sweep_loss', 'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest',
-           'sweep_groups', 'sweep_learner', 'fit_sweep', 'check_split', 'sweep_accuracy', 'probe_head', 'view',
-           'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan', 'read_rows', 'find_rows', 'check_head',
-           'settings_text', 'probe', 'time_left', 'store_tasks', 'probe_store', 'select', 'unit_of', 'unit_means',
-           'summarise', 'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells',
-           'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'toy_curves', 'SeedLoader', 'Sweep', 'sweep_groups', 'sweep_losses', 'sweep_loss', 'sweep_hits', 'SeedSteps',
+           'ClipMembers', 'KeepBest', 'regroup', 'Patience', 'sweep_learner', 'fit_sweep', 'check_split',
+           'sweep_accuracy', 'probe_head', 'view', 'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan',
+           'read_rows', 'find_rows', 'check_head', 'settings_text', 'still_rising', 'probe', 'time_left', 'store_tasks',
+           'probe_store', 'select', 'rising_text', 'unit_of', 'unit_means', 'summarise', 'paired_difference',
+           'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy', 'plot_accuracies',
+           'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #814c9cd8
 import inspect, time, warnings
 from fractions import Fraction
 from functools import partial
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import ProgressCallback # gives Learner its `no_bar` and `no_logging`
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from fastcore.basics import patch
+from fastcore.basics import patch, store_attr
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -79,7 +81,7 @@ class SeedLoader:
 
 # %% ../nbs/09_downstream.ipynb #57f7fbfb
 class Sweep(nn.Module):
-    "All heads of one kind: a stack for each learning rate, members by seed and, for the MLP, by point"
+    "All heads of one kind, (lrs, seeds, points) of them; at first a stack for each learning rate, members by seed and, for the MLP, by point"
     def __init__(self,
         head:str, # 'mlp', 'gru' or 'transformer'
         d:int, # size of a code
@@ -92,43 +94,61 @@ class Sweep(nn.Module):
         super().__init__()
         check_choice('head', head, HEADS)
         self.by_point, self.seeds = head == 'mlp', list(seeds)
-        self.n_points = n_points if self.by_point else 1
-        members = [s for s in self.seeds for _ in range(self.n_points)]
-        self.stacks = nn.ModuleList(STACKS[head](members, d, n_classes, **kwargs) for _ in range(n_lrs))
+        self.shape = n_lrs, len(self.seeds), n_points if self.by_point else 1
+        of = [s for s in self.seeds for _ in range(self.shape[2])]
+        self.stacks = nn.ModuleList(STACKS[head](of, d, n_classes, **kwargs) for _ in range(n_lrs))
         for s in self.stacks: s.masks = self.stacks[0].masks # one mask serves all learning rates
+        self.members = list(torch.arange(n_lrs * len(of)).view(n_lrs, -1)) # of each stack, counted through all learning rates, seeds and points
 
-    @property
-    def shape(self): return len(self.stacks), len(self.seeds), self.n_points
+# %% ../nbs/09_downstream.ipynb #03a6ca00
+@patch
+def at(self:Sweep, step): self.stacks[0].at(step)
 
-    def at(self, step): self.stacks[0].at(step)
+@patch
+def forward(self:Sweep, x): # (s, b, T, d), or (1, b, T, d) for all seeds -> (members, b, classes)
+    "Class scores of all members, stack after stack"
+    x = x.expand(len(self.seeds), *x.shape[1:])
+    if self.by_point: x = x.transpose(1, 2).flatten(0, 1) # (seeds * points, b, d)
+    return torch.cat([s(x[m % len(x)]) for s, m in zip(self.stacks, self.members)])
 
-    def forward(self, x): # (s, b, T, d), or (1, b, T, d) for all seeds -> (lrs, seeds, points, b, classes)
-        "Class scores of all members"
-        x = x.expand(len(self.seeds), *x.shape[1:])
-        if self.by_point: x = x.transpose(1, 2).flatten(0, 1) # (seeds * points, b, d)
-        return torch.stack([s(x) for s in self.stacks]).unflatten(1, self.shape[1:])
+@patch
+def seed_rows(self:Sweep, members): # (m,) -> (m,)
+    "Which of the seeds is each member's"
+    return members // self.shape[2] % len(self.seeds)
+
+@patch
+def labels(self:Sweep, y): # (s, b), or (1, b) for all seeds -> (members, b)
+    "The labels of each member's batch"
+    return y.expand(len(self.seeds), -1)[self.seed_rows(torch.cat(self.members))]
 
 # %% ../nbs/09_downstream.ipynb #1e167017
-def sweep_loss(
-    pred:torch.Tensor, # scores (lrs, seeds, points, b, classes)
-    y:torch.Tensor, # labels (seeds, b), or (1, b) for all
-) -> torch.Tensor: # a scalar
-    "Sum over members of the mean cross-entropy of each"
-    y = y[None, :, None].expand(pred.shape[:-1])
-    return F.cross_entropy(pred.flatten(0, -2), y.flatten(), reduction='sum') / pred.shape[-2]
+def sweep_groups(
+    model:Sweep, # the sweep
+) -> list:
+    "The parameters of each stack"
+    return [list(s.parameters()) for s in model.stacks]
 
-def sweep_hits(
-    pred:torch.Tensor, # scores (lrs, seeds, points, b, classes)
-    y:torch.Tensor, # labels (seeds, b), or (1, b) for all
-) -> torch.Tensor: # (lrs, seeds, points)
+def sweep_losses(
+    pred:torch.Tensor, # scores (members, b, classes)
+    y:torch.Tensor, # labels (members, b)
+) -> torch.Tensor: # (members,)
+    "The mean cross-entropy of each member"
+    return F.cross_entropy(pred.flatten(0, 1), y.flatten(), reduction='none').view(y.shape).mean(1)
+
+def sweep_loss(pred, y): # as `sweep_losses` -> a scalar
+    "Their sum"
+    return sweep_losses(pred, y).sum()
+
+def sweep_hits(pred, y): # as `sweep_losses` -> (members,)
     "Number of images each member gets right"
-    return (pred.argmax(-1) == y[None, :, None]).sum(-1)
+    return (pred.argmax(-1) == y).sum(1)
 
 # %% ../nbs/09_downstream.ipynb #38d48cd3
 class SeedSteps(Callback):
-    "Keys the batch order to the epoch and the dropout to the step"
+    "Keys the batch order to the epoch and the dropout to the step, and gives each member its labels"
     def before_train(self): self.dl.epoch = self.epoch
     def before_batch(self):
+        self.learn.yb = (self.model.labels(*self.yb),)
         if self.training: self.model.at(self.train_iter)
 
 # %% ../nbs/09_downstream.ipynb #04750160
@@ -147,45 +167,99 @@ class ClipMembers(Callback):
 
 # %% ../nbs/09_downstream.ipynb #84eab613
 class KeepBest(Callback):
-    "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then"
+    "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
     def before_fit(self):
-        self.acc = torch.full(self.model.shape, -1., dtype=torch.float64, device=next(self.model.parameters()).device)
-        self.epochs = torch.zeros_like(self.acc, dtype=torch.long)
-        self.best = [[p.detach().clone() for p in s.parameters()] for s in self.model.stacks]
+        self.acc, self.epochs = torch.full(self.model.shape, -1., dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
+        self.stopped = self.epochs.clone() # the epoch at which it left; 0 for those that stayed
+        self.best = [torch.cat(ps).detach() for ps in zip(*sweep_groups(self.model))] # each (all members, ...)
 
     def before_validate(self): self.hits, self.n = 0, 0
     def after_batch(self):
         if not self.training: self.hits, self.n = self.hits + sweep_hits(self.pred, *self.yb), self.n + self.yb[0].shape[1]
 
     def after_validate(self):
-        acc = self.hits.double() / self.n
-        better = acc > self.acc
-        self.acc, self.epochs = torch.where(better, acc, self.acc), torch.where(better, self.epoch + 1, self.epochs)
-        for stack, best, rows in zip(self.model.stacks, self.best, better.flatten(1)):
-            for p, b in zip(stack.parameters(), best): b[rows] = p.detach()[rows]
+        acc, m = self.hits.double().cpu() / self.n, torch.cat(self.model.members)
+        better = acc > self.acc.view(-1)[m]
+        self.acc.view(-1)[m[better]], self.epochs.view(-1)[m[better]] = acc[better], self.epoch + 1
+        for stack, m, rows in zip(self.model.stacks, self.model.members, better.split([len(s) for s in self.model.stacks])):
+            for p, b in zip(stack.parameters(), self.best): b[m[rows]] = p.detach()[rows]
+
+# %% ../nbs/09_downstream.ipynb #ce7fbd2d
+@torch.no_grad()
+def regroup(
+    learn:Learner, # of a sweep, between two epochs
+    members:torch.Tensor, # those that stay
+    lrs:torch.Tensor, # the learning rate of each from now on
+):
+    "Sorts members into one stack a learning rate, with their weights and Adam's moments; the others leave"
+    model, adam, rates = learn.model, learn.opt.opt, sorted(set(lrs.tolist()), reverse=True)
+    row = torch.zeros(max(map(max, model.members)) + 1, dtype=torch.long)
+    row[torch.cat(model.members)] = torch.arange(sum(map(len, model.stacks)))
+    join = lambda of: [torch.cat([of(p) for p in ps]) for ps in zip(*sweep_groups(model))] # each (members, ...)
+    weights, mean, square = join(lambda p: p), *(join(lambda p: adam.state[p][k]) for k in ('exp_avg', 'exp_avg_sq'))
+    step = next(iter(adam.state.values()))['step']
+    model.members = [members[lrs == lr] for lr in rates]
+    model.stacks = nn.ModuleList(model.stacks[0].take([model.seeds[i] for i in model.seed_rows(m)], [w[row[m]] for w in weights]) for m in model.members)
+    adam.param_groups[:] = [{**adam.param_groups[0], 'params': ps, 'lr': lr} for ps, lr in zip(sweep_groups(model), rates)]
+    adam.state.clear()
+    for ps, m in zip(sweep_groups(model), model.members):
+        for p, a, b in zip(ps, mean, square): adam.state[p] = dict(step=step.clone(), exp_avg=a[row[m]], exp_avg_sq=b[row[m]])
+
+# %% ../nbs/09_downstream.ipynb #4e264ec6
+class Patience(Callback):
+    "Lowers a member's learning rate after `patience` epochs without a rise, `drops` times, and then lets the member leave"
+    def __init__(self,
+        patience:int, # epochs
+        drops:int=2, # how often the learning rate is lowered
+        factor:float=.2, # by which it is multiplied
+        fall:float=.01, # part by which the validation loss must fall to count as a rise
+    ): store_attr()
+
+    def before_fit(self):
+        kept, lrs = self.keep_best, torch.tensor([g['lr'] for g in self.opt.param_groups], dtype=torch.float64)
+        self.best, self.top, self.stopped = (a.view(-1) for a in (kept.epochs, kept.acc, kept.stopped))
+        self.rates, self.lowest = lrs.repeat_interleave(len(self.best) // len(lrs)), torch.full(self.best.shape, torch.inf)
+        self.since, self.dropped = self.best.clone(), self.best.clone() # the epoch of the last rise or drop, and the number of drops
+
+    def before_validate(self): self.total, self.seen = 0, 0
+    def after_batch(self):
+        if self.training: return
+        n = self.yb[0].shape[1]
+        self.total, self.seen = self.total + n * sweep_losses(self.pred, *self.yb), self.seen + n
+
+# %% ../nbs/09_downstream.ipynb #5d0c41aa
+@patch
+def after_epoch(self:Patience):
+    m, now, loss = torch.cat(self.model.members), self.epoch + 1, self.total.cpu() / self.seen
+    fell = loss < (1 - self.fall) * self.lowest[m]
+    self.lowest[m[fell]] = loss[fell]
+    self.since[m[fell | (self.best[m] == now)]] = now
+    tired = m[now - self.since[m] >= self.patience]
+    self.rates[tired] *= self.factor
+    self.dropped[tired] += 1
+    self.since[tired] = now
+    done = (self.dropped[m] > self.drops) | (self.top[m] == 1)
+    self.stopped[m[done]] = now
+    if done.all(): raise CancelFitException()
+    if done.any() or len(tired): regroup(self.learn, stay := m[~done].sort()[0], self.rates[stay])
 
 # %% ../nbs/09_downstream.ipynb #24a21ddc
-def sweep_groups(
-    model:Sweep, # the sweep
-) -> list:
-    "The parameters of each learning rate"
-    return [list(s.parameters()) for s in model.stacks]
-
 def sweep_learner(
     model:Sweep, # the sweep
     train:SeedLoader, # shuffled, with the sweep's seeds
     valid:SeedLoader, # in order
     clip:float=None, # largest norm of a member's gradient; `None` for no limit
+    patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     wd:float=1e-5, # weight decay
 ) -> Learner:
     "A fastai `Learner` that trains all members of `model`, each as if alone"
-    cbs = [SeedSteps(), KeepBest()] + ([ClipMembers(clip)] if clip else [])
+    cbs = [SeedSteps(), KeepBest()] + ([ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else [])
     return Learner(DataLoaders(train, valid), model, loss_func=sweep_loss, splitter=sweep_groups, cbs=cbs, wd=wd, wd_bn_bias=True, train_bn=False,
                    opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True)))
 
 def fit_sweep(
     learn:Learner, # of `sweep_learner`
-    epochs:int, # passes over the training curves
+    epochs:int, # passes over the training curves, at most
     lrs, # one for each stack
 ) -> KeepBest:
     "Trains, without bars or tables, and gives back what `KeepBest` kept"
@@ -231,19 +305,20 @@ def keep_winners(self:Sweep,
 ) -> torch.Tensor: # index of the learning rate for each point, (points,)
     "Shrinks the sweep to one stack: at each point the learning rate with the best mean validation accuracy, with the best epochs' weights"
     pick = kept.acc.mean(1).argmax(0) # (points,)
-    lr, member = pick.repeat(len(self.seeds)), torch.arange(len(self.stacks[0]), device=pick.device)
-    self.stacks = self.stacks[:1]
-    with torch.no_grad():
-        for p, *best in zip(self.stacks[0].parameters(), *kept.best): p.copy_(torch.stack(best)[lr, member])
+    of = torch.arange(kept.acc.numel()).view(kept.acc.shape)[pick, :, range(len(pick))].T.flatten() # seed by seed
+    self.shape = 1, *self.shape[1:]
+    self.stacks = nn.ModuleList([self.stacks[0].take([s for s in self.seeds for _ in pick], [b[of] for b in kept.best])])
+    self.members = [torch.arange(len(of))]
     return pick
 
 def sweep_accuracy(
     model:Sweep, # the sweep
     test:SeedLoader, # curves in order
 ) -> torch.Tensor: # (lrs, seeds, points)
-    "Accuracy of every member"
+    "Accuracy of every member, on the CPU"
     model.eval()
-    with torch.no_grad(): return sum(sweep_hits(model(x), y) for x, y in test).double() / len(test.y)
+    with torch.no_grad(): hits = sum(sweep_hits(model(x), model.labels(y)) for x, y in test)
+    return hits.view(model.shape).double().cpu() / len(test.y)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
 def probe_head(
@@ -255,24 +330,26 @@ def probe_head(
     times, # the T times of the points
     lrs=PAPER_LRS, # learning rates
     seeds=(0, 1, 2), # one for each repetition
-    epochs:int=100, # passes over the training curves
+    epochs:int=100, # passes over the training curves, at most
+    patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     bs:int=256, # batch size
     bf16:bool=None, # bfloat16 products? where the machine has them, if `None`
     device=None, # where to train; a GPU if there is one, if `None`
     **kwargs, # passed to the head, for instance `dim`
-) -> pd.DataFrame: # time, lr, seed, epoch, valid_acc, test_acc, selected
+) -> pd.DataFrame: # time, lr, seed, epoch, stopped, valid_acc, test_acc, selected
     "Trains every learning rate, seed and point of one head on one task; the selected members read the test curves"
     bs, device = check_number('bs', bs, 1, whole=True), as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     kind = head.split('_')[0]
     model = Sweep(kind, train[0].shape[2], n_classes, len(lrs), seeds, len(times), dtype=dtype, **kwargs).to(device)
-    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), PAPER_CLIP.get(kind)), epochs, lrs)
-    pick, test_acc = model.keep_winners(kept).tolist(), sweep_accuracy(model, load(test))[0].tolist()
-    valid_acc, best, points = kept.acc.tolist(), kept.epochs.tolist(), list(map(str, times)) if model.by_point else ['curve']
-    return pd.DataFrame([dict(time=t, lr=lr, seed=s, epoch=best[l][i][p], valid_acc=valid_acc[l][i][p],
-                              test_acc=test_acc[i][p] if pick[p] == l else np.nan, selected=pick[p] == l)
-                         for p, t in enumerate(points) for l, lr in enumerate(lrs) for i, s in enumerate(seeds)])
+    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), PAPER_CLIP.get(kind), patience), epochs, lrs)
+    pick, points = model.keep_winners(kept), list(map(str, times)) if model.by_point else ['curve']
+    test_acc = torch.full_like(kept.acc, torch.nan)
+    test_acc[pick, :, range(len(pick))] = sweep_accuracy(model, load(test))[0].T
+    facts = dict(epoch=kept.epochs, stopped=kept.stopped, valid_acc=kept.acc, test_acc=test_acc, selected=~test_acc.isnan())
+    who = dict(zip(('time', 'lr', 'seed'), zip(*product(points, lrs, seeds))))
+    return pd.DataFrame({**who, **{k: v.permute(2, 0, 1).flatten().tolist() for k, v in facts.items()}})
 
 # %% ../nbs/09_downstream.ipynb #1c3dbe1c
 VIEWS = dict(joined=lambda x: x.flatten(1)[:, None], mean=lambda x: x.mean(1, keepdim=True)) # (n, T, d) -> (n, 1, T d) or (n, 1, d)
@@ -326,7 +403,7 @@ def probe_yardstick(
         (x, y), *others = [(xs[:, i].numpy(), ys.numpy()) for xs, ys in (train, valid, test)]
         acc = [[(a == ys).mean() for a, (_, ys) in zip(got, others)] for got in answers((x, y), [xs for xs, _ in others], grid)]
         best = int(np.argmax([a for a, _ in acc]))
-        rows += [dict(time=str(t), lr=g, seed=0, epoch=1, valid_acc=va, test_acc=ta if j == best else np.nan, selected=j == best)
+        rows += [dict(time=str(t), lr=g, seed=0, epoch=1, stopped=1, valid_acc=va, test_acc=ta if j == best else np.nan, selected=j == best)
                  for j, (g, (va, ta)) in enumerate(zip(grid, acc))]
     return pd.DataFrame(rows)
 
@@ -343,8 +420,9 @@ def check_plan(
     heads=tuple(HEADS), # which of `PROBES`
     lrs=PAPER_LRS, # learning rates, or a dictionary of them by head
     seeds=3, # how many, or which
-    epochs=100, # passes over the training curves, or a dictionary by head
-) -> dict: # by head: lrs, seeds, epochs
+    epochs=100, # passes over the training curves, at most, or a dictionary by head
+    patience=0, # see `Patience`, or a dictionary by head
+) -> dict: # by head: lrs, seeds, epochs, patience
     "What is to be trained, head by head, or one clear `ValueError`"
     heads = in_order(heads)
     if not heads: raise ValueError(f"heads is empty; choose from {', '.join(PROBES)}")
@@ -352,11 +430,12 @@ def check_plan(
     for h in heads:
         check_choice('heads', h, PROBES)
         if h in GRIDS: # deterministic, and without learning rates
-            plan[h] = dict(lrs=list(GRIDS[h]), seeds=[0], epochs=1)
+            plan[h] = dict(lrs=list(GRIDS[h]), seeds=[0], epochs=1, patience=0)
             continue
         lr = np.unique(np.atleast_1d(np.asarray(_per_head('lrs', lrs, h), dtype=float)))[::-1]
         if not len(lr) or not (np.isfinite(lr) & (lr > 0)).all(): raise ValueError(f'lrs={lrs} will not do; give positive learning rates')
-        plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=check_number('epochs', _per_head('epochs', epochs, h), 1, whole=True))
+        number = lambda k, v, least: check_number(k, _per_head(k, v, h), least, whole=True)
+        plan[h] = dict(lrs=lr.tolist(), seeds=seeds, epochs=number('epochs', epochs, 1), patience=number('patience', patience, 0))
     return plan
 
 # %% ../nbs/09_downstream.ipynb #807abbbe
@@ -397,6 +476,14 @@ def settings_text(
     "Settings as a word that a table can hold"
     return ' '.join(f'{k}={v}' for k, v in sorted(settings.items()) if v is not None) or '-'
 
+# %% ../nbs/09_downstream.ipynb #0597bb83
+def still_rising(
+    df:pd.DataFrame, # rows of `probe`, `attend` or `transfer`
+) -> pd.Series: # of bool
+    "Which heads had not stopped rising at their last epoch"
+    last = (df.epoch == df.epochs) & ~df['head'].isin(GRIDS)
+    return last if 'patience' not in df else last.where(df.patience.isna() | (df.patience == 0), df.stopped == 0)
+
 # %% ../nbs/09_downstream.ipynb #83acf047
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
@@ -409,7 +496,8 @@ def probe(
     heads=tuple(HEADS), # which of `PROBES`: 'mlp' (each point), 'gru', 'transformer' (the curve), or yardsticks
     lrs=PAPER_LRS, # learning rates, or a dictionary of them by head
     seeds=3, # how many, or which
-    epochs=100, # passes over the training curves, or a dictionary by head
+    epochs=100, # passes over the training curves, at most, or a dictionary by head
+    patience=0, # see `Patience`, or a dictionary by head; 0 for all epochs at one learning rate
     bs:int=256, # batch size; that of all curves if there are fewer
     times=None, # the T times; equally spaced from 0 to 1 if `None`
     task:str='task', # its name, for the table
@@ -420,7 +508,7 @@ def probe(
     log=None, # called with one line for each finished head, for instance `print`
 ) -> pd.DataFrame: # one row a member
     "Trains all heads on one task and tells, in a tidy table, how well each point and the whole curve know it"
-    plan, bs = check_plan(heads, lrs, seeds, epochs), check_number('bs', bs, 1, whole=True)
+    plan, bs = check_plan(heads, lrs, seeds, epochs, patience), check_number('bs', bs, 1, whole=True)
     for h, kw in (head_kw or {}).items(): check_head(h, kw)
     check_log(log)
     splits, times, told = _prepare(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times)
@@ -430,8 +518,8 @@ def probe(
     for head, p in plan.items():
         key, start = dict(task=str(task), head=head, granularity=max(1, len(times) - 1)), time.perf_counter()
         own = dict(bs=bs, **(head_kw or {}).get(head.split('_')[0], {})) if head not in GRIDS else {}
-        facts.update(epochs=p['epochs'], head_settings=settings_text(own))
-        settings = dict(lr=p['lrs'], seed=p['seeds'], **{k: [facts[k]] for k in ('epochs', 'n_train', 'n_test', 'head_settings', 'curves')})
+        facts.update(epochs=p['epochs'], patience=p['patience'], head_settings=settings_text(own))
+        settings = dict(lr=p['lrs'], seed=p['seeds'], **{k: [facts[k]] for k in ('epochs', 'patience', 'n_train', 'n_test', 'head_settings', 'curves')})
         rows = find_rows(read_rows(out), key, settings)
         if not len(rows):
             rows = _probe_one(head, splits, n_classes, times, p, dict(bf16=bf16, device=device, **own))
@@ -448,7 +536,7 @@ def _probe_one(head, splits, n_classes, times, plan, more):
     return probe_head(head, *shown, n_classes, at, **plan, **more)
 
 # %% ../nbs/09_downstream.ipynb #843c8831
-COLUMNS = 'task head time granularity lr seed epoch valid_acc test_acc selected n_train n_test n_classes chance epochs head_settings curves'.split()
+COLUMNS = 'task head time granularity lr seed epoch stopped valid_acc test_acc selected n_train n_test n_classes chance epochs patience head_settings curves'.split()
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, exact times, and a hash of both"
@@ -475,8 +563,9 @@ def _line(rows, seconds):
     "One line on a finished head"
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
-    where = '' if t == 'curve' else f' at t = {t}'
-    return f'{r.task}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%})'
+    where, late = '' if t == 'curve' else f' at t = {t}', still_rising(rows[rows.selected])
+    left = f'; {late.sum()} of {len(late)} still rising at the last epoch' if late.any() else ''
+    return f'{r.task}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){left}'
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
@@ -536,6 +625,17 @@ def select(
     "The selected rows: for each task, head, point and seed the one that read the test curves"
     check_columns(df, ['task', 'head', 'time', 'granularity', 'seed', 'selected', 'valid_acc', 'test_acc', 'chance'], 'rows of probe')
     return df[df.selected.astype(bool)].reset_index(drop=True)
+
+# %% ../nbs/09_downstream.ipynb #7e58c80b
+def rising_text(
+    df:pd.DataFrame, # rows of `probe`
+) -> str:
+    "One sentence on the selected heads that had not stopped rising"
+    d = select(df)
+    late = d[still_rising(d)].groupby(['task', 'head'], sort=False).size()
+    if not len(late): return f'None of {len(d)} heads was still rising at its last epoch.'
+    which = ', '.join(f'{h} on {t} ({n})' for (t, h), n in late.items())
+    return f'{late.sum()} of {len(d)} heads were still rising at their last epoch, and may read more if trained longer: {which}.'
 
 # %% ../nbs/09_downstream.ipynb #5c052720
 GROUP = ['task', 'head', 'time', 'granularity']

@@ -8,6 +8,8 @@ __all__ = ['HEADS', 'STACKS', 'standardise', 'dropout_mask', 'DropoutMasks', 'we
 
 # %% ../nbs/08_heads.ipynb #eb689f9d
 from contextlib import contextmanager
+from copy import copy
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -263,25 +265,37 @@ def at(self:HeadStack,
     "Moves the dropout on to `step`"
     self.masks.at(step)
 
+# %% ../nbs/08_heads.ipynb #9add2bd6
+@patch
+def take(self:HeadStack,
+    seeds, # one a member
+    weights, # their parameters in the order of `parameters`, each (m, ...)
+) -> HeadStack:
+    "A stack of the same kind with other members"
+    stack = copy(self)
+    stack.seeds, stack._parameters = list(seeds), {k: nn.Parameter(w) for k, w in zip(self.names.values(), weights, strict=True)}
+    return stack
+
 # %% ../nbs/08_heads.ipynb #fa83fbb6
 @patch
 def groups(self:HeadStack,
     x:torch.Tensor, # (M, b, ...)
-) -> int:
-    "How many members go through together: as many as the cache holds, and on a CPU not more than share a seed"
-    if x.is_cuda: return len(self)
-    shared = next((i for i, s in enumerate(self.seeds) if s != self.seeds[0]), len(self))
-    return max(1, min(self.cache // max(1, self.activations(x)), shared if shared > 1 else len(self)))
+) -> list: # of numbers of members
+    "How many members go through together: as many as the cache holds, and on a CPU of one seed, where seeds have several"
+    if x.is_cuda: return [len(self)]
+    most, runs = max(1, self.cache // max(1, self.activations(x))), [len(list(r)) for _, r in groupby(self.seeds)]
+    if max(runs) == 1: runs = [len(self)]
+    return [min(most, r - i) for r in runs for i in range(0, r, most)]
 
 @patch
 def forward(self:HeadStack, x): # (M, b, ...), or (1, b, ...) for all -> (M, b, n_classes)
     "Class scores of every member, float32"
     if check_tensor('x', x, self.dims).shape[0] not in (1, len(self)): raise ValueError(f'x has {x.shape[0]} batches for {len(self)} members; give one each, or one for all')
     x = x.to(self.dtype).expand(len(self), *x.shape[1:])
-    g = self.groups(x)
-    parts = {k: self.get_parameter(k).to(self.dtype).split(g) for k in self.names.values()}
-    seeds = [self.seeds[i:i+g] for i in range(0, len(self), g)]
-    return torch.cat([self.logits(xi, {k: v[i] for k, v in parts.items()}, seeds[i]) for i, xi in enumerate(x.split(g))]).float()
+    sizes = self.groups(x)
+    parts = {k: self.get_parameter(k).to(self.dtype).split(sizes) for k in self.names.values()}
+    seeds = [self.seeds[end-g:end] for g, end in zip(sizes, np.cumsum(sizes))]
+    return torch.cat([self.logits(xi, {k: v[i] for k, v in parts.items()}, seeds[i]) for i, xi in enumerate(x.split(sizes))]).float()
 
 @patch
 def drop(self:HeadStack, x, seeds, site=0):
