@@ -176,7 +176,7 @@ def _profile_line(rows, seconds):
     "One line on a finished task"
     mean, r = rows.groupby('time').attention.mean(), rows.iloc[0]
     return (f'{r.task}: {rows.seed.nunique()} profiles in {seconds:.1f} s, most attention at t = {mean.idxmax()} '
-            f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test accuracy {rows.test_acc.mean():.1%} (chance {r.chance:.1%})')
+            f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test accuracy {rows.test_acc.mean():.1%} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates('seed')))
 
 # %% ../nbs/11_attention.ipynb #cac4bae1
 def attend_store(
@@ -451,7 +451,7 @@ def _transfer_line(rows, seconds):
     "One line on a finished task"
     r, far = rows.iloc[0], rows[rows.grid != rows.granularity].groupby('way').test_acc.mean()
     return (f'{r.task}: trained on {r.granularity} steps, read on {rows.grid.nunique()} grids in {seconds:.1f} s; '
-            f'accuracy on the others {", ".join(f"{w} {far[w]:.1%}" for w in WAYS if w in far)} (chance {r.chance:.1%})')
+            f'accuracy on the others {", ".join(f"{w} {far[w]:.1%}" for w in WAYS if w in far)} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates(['way', 'seed'])))
 
 # %% ../nbs/11_attention.ipynb #991ac1ae
 def plot_transfer(

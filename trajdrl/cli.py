@@ -96,12 +96,12 @@ class ProbeSettings:
     encode_bs:int = opt(256, 'images in a batch of encoding')
     tasks:tuple[str, ...] = opt((), 'tasks to probe; all if none')
     heads:tuple[str, ...] = opt(MAIN_HEADS, 'mlp (each point), gru, transformer (the curve); yardsticks: linear, knn (each point), mlp_joined, mlp_mean, linear_joined, knn_joined')
-    lrs:tuple[float, ...] = opt((2e-3, 1e-3), 'learning rates searched, by validation accuracy')
-    epochs:int = opt(60, 'passes over the training curves, at most')
-    patience:int = opt(4, "epochs without a rise after which a head's learning rate is lowered, and after two times its training ends; 0: all epochs at one learning rate")
-    curve_lrs:tuple[float, ...] = opt((2e-3,), 'learning rates of gru and transformer; those of lrs if none')
+    lrs:tuple[float, ...] = opt((8e-3,), 'learning rates searched, by validation accuracy')
+    epochs:int = opt(30, 'passes over the training curves, at most')
+    patience:int = opt(3, "epochs without a rise after which a head's learning rate is halved, and in the end its training ended; 0: all epochs at one learning rate")
+    curve_lrs:tuple[float, ...] = opt((3e-3,), 'learning rates of gru and transformer; those of lrs if none')
     head_seeds:int = opt(3, 'repetitions of every head')
-    head_bs:int = opt(128, 'curves in a batch')
+    head_bs:int = opt(256, 'curves in a batch')
     transformer_dim:int = opt(128, 'width of the transformer; its feed-forward layer has twice that')
 
 # %% ../nbs/12_cli.ipynb #58d8c91e
@@ -120,12 +120,12 @@ def settings_fields() -> dict: # name -> dataclass field
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=8000, every=400, n_train=10_000, lrs=(2e-3, 1e-3, 5e-4), curve_lrs=(2e-3, 1e-3),
+    small = dict(steps=8000, every=400, n_train=10_000, epochs=100, patience=5, lrs=(8e-3, 2e-3), curve_lrs=(3e-3, 1e-3),
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., slim=False, mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, optimizer='adam', lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
-                 head_seeds=5, epochs=100, patience=0, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), head_bs=256, transformer_dim=256))
+                 head_seeds=5, epochs=100, patience=0, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),

@@ -7,10 +7,10 @@ __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES',
            'toy_curves', 'SeedLoader', 'Sweep', 'sweep_groups', 'sweep_losses', 'sweep_loss', 'sweep_hits', 'SeedSteps',
            'ClipMembers', 'KeepBest', 'regroup', 'Patience', 'sweep_learner', 'fit_sweep', 'check_split',
            'sweep_accuracy', 'probe_head', 'view', 'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan',
-           'read_rows', 'find_rows', 'check_head', 'settings_text', 'still_rising', 'probe', 'time_left', 'store_tasks',
-           'probe_store', 'select', 'rising_text', 'unit_of', 'unit_means', 'summarise', 'paired_difference',
-           'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy', 'plot_accuracies',
-           'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'read_rows', 'find_rows', 'check_head', 'settings_text', 'still_rising', 'late_text', 'probe', 'time_left',
+           'store_tasks', 'probe_store', 'select', 'rising_text', 'unit_of', 'unit_means', 'summarise',
+           'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy',
+           'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #814c9cd8
 import inspect, time, warnings
@@ -210,8 +210,8 @@ class Patience(Callback):
     "Lowers a member's learning rate after `patience` epochs without a rise, `drops` times, and then lets the member leave"
     def __init__(self,
         patience:int, # epochs
-        drops:int=2, # how often the learning rate is lowered
-        factor:float=.2, # by which it is multiplied
+        drops:int=3, # how often the learning rate is lowered
+        factor:float=.5, # by which it is multiplied
         fall:float=.01, # part by which the validation loss must fall to count as a rise
     ): store_attr()
 
@@ -484,6 +484,13 @@ def still_rising(
     last = (df.epoch == df.epochs) & ~df['head'].isin(GRIDS)
     return last if 'patience' not in df else last.where(df.patience.isna() | (df.patience == 0), df.stopped == 0)
 
+def late_text(
+    df:pd.DataFrame, # rows of heads, one each
+) -> str: # empty if there is nothing to say
+    "The end of a line of progress, where heads were still rising"
+    late = still_rising(df)
+    return f'; {late.sum()} of {len(df)} still rising at the last epoch' if late.any() else ''
+
 # %% ../nbs/09_downstream.ipynb #83acf047
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
@@ -563,9 +570,8 @@ def _line(rows, seconds):
     "One line on a finished head"
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
-    where, late = '' if t == 'curve' else f' at t = {t}', still_rising(rows[rows.selected])
-    left = f'; {late.sum()} of {len(late)} still rising at the last epoch' if late.any() else ''
-    return f'{r.task}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){left}'
+    where = '' if t == 'curve' else f' at t = {t}'
+    return f'{r.task}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
