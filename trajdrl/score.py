@@ -272,8 +272,10 @@ def _layers(self:SlimScoreNet, widths, blocks, attention, make):
     self.mid = nn.ModuleList([make(2 * n, n), SelfAttention(n), make(n, n)])
     above = [*widths[2:], n] # channels that come up to each level
     self.up = nn.ModuleList(stage(up + nf, nf) for up, (_, nf) in reversed(list(zip(above, levels))))
-    n = widths[0] + (widths[1] if levels else n)
-    self.last = nn.Sequential(group_norm(n), nn.SiLU(), zeroed(nn.Conv2d(n, self.channels, 3, padding=1)))
+    n, nf = widths[0] + (widths[1] if levels else n), widths[0]
+    self.join = nn.Sequential(group_norm(n), nn.SiLU(), nn.Conv2d(n, nf, 3, padding=1), group_norm(nf))
+    self.join_cond = nn.Linear(self.zemb.out_features, 2 * nf)
+    self.last = nn.Sequential(nn.SiLU(), zeroed(nn.Conv2d(nf, self.channels, 3, padding=1)))
 
 # %% ../nbs/04_score.ipynb #79dc142a
 @patch
@@ -292,4 +294,5 @@ def _body(self:SlimScoreNet, x, emb, zmap):
         h = torch.cat([h, skips.pop()], dim=1)
         for block in stage: h = block(h, emb)
         h = double(h, skips[-1].shape[-2:], fir=False)
-    return self.last(torch.cat([h, skips.pop()], dim=1))
+    h = self.join(torch.cat([h, skips.pop()], dim=1))
+    return self.last(scale_shift(h, self.join_cond(emb)[..., None, None]))

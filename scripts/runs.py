@@ -1,0 +1,97 @@
+"""Makes the runs behind the pages of results: `python scripts/runs.py --runs DIR`, resumed by the same line.
+
+Jobs are taken in order, each once, by as many of these processes as one starts; a job that fails is told and passed over. Each job is a list of trajdrl's commands
+on a folder below `--runs`; its output goes to `queue.log` there, with times. What is finished (tables, settings, log, the encoder and score network in half precision)
+is copied to `--results` after every command; checkpoints and curves are not.
+"""
+import argparse, fcntl, shutil, subprocess, sys, time
+from pathlib import Path
+
+GRIDS = '1,2,5,7,10,17,25,37,50'
+SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
+
+def start(out, dataset, preset, **settings):
+    "The command that trains, encodes, probes and reports"
+    return ['trajdrl_run', dataset, '--out', out, '--preset', preset, *(w for k, v in settings.items() for w in (f'--{k}', str(v)))]
+
+def small(dataset, kind, seed, **more):
+    "A run of `small` with all analyses"
+    name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
+    some = ['--n_train', '6000', '--n_test', '2000']
+    then = [['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
+            ['trajdrl_sweep', *some, '--granularity', GRIDS, '--heads', 'transformer']]
+    return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
+
+def factorial(dataset, weighting, scale, pool, d, seed):
+    "A cell of the page on what makes a curve know more than its points"
+    name = f'factorial/{dataset}_{weighting}_{scale}_{pool}_{d}_{seed}'
+    return name, [start(name, dataset, 'quick', weighting=weighting, fourier_scale=scale, pool=pool, d=d, seed=seed), ['trajdrl_mi', name, '--estimators', 'cka', '--n', '2000', '--seeds', '1']]
+
+def dimension(dataset, kind, d, seed=0):
+    "A small code of `quick` on nine granularities"
+    name = f'dimensions/{dataset}_{kind}_{d}_{seed}'
+    return name, [start(name, dataset, 'quick', kind=kind, d=d, seed=seed, granularity=GRIDS, heads='mlp,transformer'), ['trajdrl_attend', name, '--seeds', '3']]
+
+PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, steps=20_000, granularity=10, epochs=60, patience=4,
+                     head_seeds=3, lrs='2e-3', curve_lrs='1e-3', heads='mlp,gru,transformer')
+
+JOBS = [small(ds, k, 0) for ds in SETS for k in KINDS]
+JOBS += [factorial('synthetic', w, f, p, d, 0) for d in (64, 2, 16) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
+JOBS += [factorial('colored_mnist', w, f, 4, 64, 0) for w in ('edm', 'paper') for f in (1, 16)]
+JOBS += [dimension(ds, k, d) for d in (2, 4, 16, 8, 32) for ds in SETS[:2] for k in KINDS]
+JOBS += [small(ds, k, s) for s in (1, 2) for ds in SETS for k in KINDS]
+JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
+JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
+JOBS += [small('cifar10', 'drl', 0, d=128)]
+LONG = ('long/cifar10_drl', [start('long/cifar10_drl', 'cifar10', 'paper', **PAPER_ON_MUON)])
+
+def copy(run, to):
+    "Copies what a run has finished, those of its other code dimensions included"
+    for f in run.rglob('*'):
+        kept = f.suffix in ('.csv', '.json') or f.name == 'encoder.safetensors'
+        if f.is_file() and kept and not {'checkpoint', 'trajectory', 'curves', 'figures', 'encoder'} & set(f.relative_to(run).parts):
+            (to/f.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(f, to/f.relative_to(run))
+
+def keep_networks(folder):
+    "Leaves the averaged networks of a finished training in half precision, in `pretrained`"
+    from safetensors.torch import save_file
+    from trajdrl.cli import Run
+    (folder/'pretrained').mkdir(exist_ok=True)
+    for name, net in zip(('encoder', 'score'), Run(folder, device='cpu').networks()):
+        save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder/'pretrained'/f'{name}.safetensors')
+
+def do(name, commands, runs, results):
+    "Runs the commands of a job that are not done yet; whether all of them are"
+    folder = runs/name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    done = runs/'done'/name.replace('/', '__')
+    done.parent.mkdir(exist_ok=True)
+    for i, words in enumerate(commands):
+        if (mark := done.with_suffix(f'.{i}')).exists(): continue
+        began = time.strftime('%Y-%m-%d %H:%M:%S')
+        print(began, *words, flush=True)
+        with open(done.with_suffix('.log'), 'a') as log:
+            print('\n$', began, *words, file=log, flush=True)
+            code = subprocess.run([str(Path(sys.executable).parent/words[0]), *words[1:], '--resume'], cwd=runs, stdout=log, stderr=log).returncode
+        if code:
+            print(time.strftime('%Y-%m-%d %H:%M:%S'), f'FAILED ({code}):', *words, flush=True)
+            return False
+        if i == 0: keep_networks(folder)
+        mark.touch()
+        copy(folder, results/name)
+    return True
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    p.add_argument('--runs', type=Path, required=True), p.add_argument('--results', type=Path, required=True)
+    p.add_argument('--long', action='store_true', help='the long run, instead of the others')
+    args = p.parse_args()
+    args.runs.mkdir(parents=True, exist_ok=True)
+    for name, commands in [LONG] if args.long else JOBS:
+        with open(args.runs/f'.{name.replace("/", "__")}.lock', 'w') as lock:
+            try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError: continue # another of these processes is at it
+            do(name, commands, args.runs.absolute(), args.results.absolute())
+
+if __name__ == '__main__': main()
