@@ -14,7 +14,7 @@ from trajdrl.data import load_data, to_dls
 from trajdrl.diffusion import diffusion_learner, train_diffusion
 
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'optimizer_search.csv'
-STEPS, ADAM_STEPS = 350, 390
+STEPS, ADAM_STEPS = 250, 280
 CENTRE = dict(optimizer='muon', lr=.02, momentum=.95, schedule='cosine')
 WAYS = [CENTRE, *({**CENTRE, **o} for o in (dict(lr=.01), dict(lr=.04), dict(schedule='linear'), dict(schedule='constant'), dict(momentum=.9))),
         *(dict(optimizer='adam', lr=lr, momentum=.9, schedule='cosine') for lr in (2e-3, 4e-3, 8e-3))]

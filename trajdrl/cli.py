@@ -58,7 +58,7 @@ class NetworkSettings:
     fourier_scale:float = opt(1., 'both: standard deviation of the frequencies of log sigma(t)')
     slim:bool = opt(True, 'score network: residual blocks below full resolution only, and plain resampling (yes), or NCSN++ (no)')
     base:int = opt(16, 'score network: channels at full resolution')
-    mults:tuple[int, ...] = opt((1, 1, 2), 'score network: channels of each level in units of base')
+    mults:tuple[int, ...] = opt((1, 2, 2), 'score network: channels of each level in units of base')
     blocks:int = opt(1, 'score network: residual blocks a level')
     attention:tuple[int, ...] = opt((), 'score network: levels with self-attention, or none')
     fir:bool = opt(False, 'score network: resample through a low-pass filter')
@@ -71,12 +71,12 @@ class NetworkSettings:
 @dataclass
 class TrainSettings:
     "Training"
-    steps:int = opt(2200, 'training steps, rounded up to whole rounds')
-    every:int = opt(220, 'steps in a round: then validation, checkpoint and a line of progress')
+    steps:int = opt(1200, 'training steps, rounded up to whole rounds')
+    every:int = opt(120, 'steps in a round: then validation, checkpoint and a line of progress')
     bs:int = opt(64, 'images in a batch')
     optimizer:str = opt('muon', 'muon (matrices and kernels; a fifth of its learning rate goes to Adam for the rest), or adam')
-    lr:float = opt(.01, 'highest learning rate of the optimiser')
-    warmup:int = opt(100, 'steps in which the learning rate rises')
+    lr:float = opt(.02, 'highest learning rate of the optimiser')
+    warmup:int = opt(50, 'steps in which the learning rate rises')
     schedule:str = opt('cosine', 'learning rate after that: constant, linear or cosine (falling to a hundredth)')
     clip:float = opt(1., 'largest gradient norm')
     ema:float = opt(.999, 'decay of the moving average of the weights')
@@ -120,7 +120,7 @@ def settings_fields() -> dict: # name -> dataclass field
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=8000, every=400, n_train=10_000, epochs=100, patience=5, lrs=(8e-3, 2e-3), curve_lrs=(3e-3, 1e-3),
+    small = dict(steps=6000, every=300, n_train=10_000, epochs=100, patience=5, lrs=(8e-3, 2e-3), curve_lrs=(3e-3, 1e-3),
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., slim=False, mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, optimizer='adam', lr=2e-4, warmup=5000, schedule='constant',
@@ -129,8 +129,8 @@ PRESETS = dict(
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
-    small = {n: dict(size=32, mults=(1, 1, 2, 2), n_train=20_000, n_test=10_000, steps=4500, every=300) for n in REAL}
-            | dict(colored_mnist=dict(n_test=10_000, steps=6000)),
+    small = {n: dict(size=32, mults=(1, 2, 2, 2), n_train=20_000, n_test=10_000, steps=2500, every=250) for n in REAL}
+            | dict(cifar10=dict(size=32, mults=(1, 2, 2, 2), n_train=None, n_test=10_000, steps=5000, every=250)),
     paper = dict(synthetic=dict(steps=250_000, epochs=1500), colored_mnist=dict(steps=250_000, epochs=1500),
                  celeba=dict(steps=250_000, attention=(2,)), mini_imagenet=dict(attention=(2,)))) # there, level 2 is about 16 x 16
 PRESETS['paper_text'], FOR_DATASET['paper_text'] = dict(PRESETS['paper'], base=128, blocks=4, fir=True), FOR_DATASET['paper']
