@@ -4,7 +4,7 @@ Jobs are taken in order, each once, by as many of these processes as one starts;
 on a folder below `--runs`; its output goes to `queue.log` there, with times. What is finished (tables, settings, log, the encoder and score network in half precision)
 is copied to `--results` after every command; checkpoints and curves are not.
 """
-import argparse, fcntl, shutil, subprocess, sys, time
+import argparse, fcntl, json, shutil, subprocess, sys, time
 from pathlib import Path
 
 GRIDS = '1,2,5,7,10,17,25,37,50'
@@ -32,8 +32,9 @@ def dimension(dataset, kind, d, seed=0):
     name = f'dimensions/{dataset}_{kind}_{d}_{seed}'
     return name, [start(name, dataset, 'quick', kind=kind, d=d, seed=seed, granularity=GRIDS, heads='mlp,transformer'), ['trajdrl_attend', name, '--seeds', '3']]
 
-PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, steps=20_000, granularity=10, epochs=60, patience=4,
-                     head_seeds=3, lrs='2e-3', curve_lrs='1e-3', heads='mlp,gru,transformer')
+LONG_STEPS = 2500, 5000, 10_000, 20_000
+PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
+                     head_seeds=3, lrs='8e-3,2e-3', curve_lrs='3e-3,1e-3', heads='mlp,gru,transformer')
 
 JOBS = [small(ds, k, 0) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, d, 0) for d in (64, 2, 16) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
@@ -43,7 +44,7 @@ JOBS += [small(ds, k, s) for s in (1, 2) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
 JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [small('cifar10', 'drl', 0, d=128)]
-LONG = ('long/cifar10_drl', [start('long/cifar10_drl', 'cifar10', 'paper', **PAPER_ON_MUON)])
+LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'paper', steps=n, **PAPER_ON_MUON)]) for n in LONG_STEPS]
 
 def copy(run, to):
     "Copies what a run has finished, those of its other code dimensions included"
@@ -52,6 +53,20 @@ def copy(run, to):
         if f.is_file() and kept and not {'checkpoint', 'trajectory', 'curves', 'figures', 'encoder'} & set(f.relative_to(run).parts):
             (to/f.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(f, to/f.relative_to(run))
+
+def extend(runs, name):
+    "A longer run begins where the shorter one ended: at a constant learning rate it is the same training"
+    stem, n = name.rsplit('_', 1)
+    shorter = [m for m in LONG_STEPS if m < int(n)]
+    if not shorter or (runs/name).exists() or not (old := runs/f'{stem}_{shorter[-1]}').exists(): return
+    part = runs/f'{name}.part'
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(old/'checkpoint', part/'checkpoint'), shutil.copyfile(old/'log.csv', part/'log.csv')
+    config = json.loads((old/'config.json').read_text())
+    config['settings']['steps'], config['command'] = int(n), config['command'].replace(str(shorter[-1]), n)
+    for stage in config['stages'].values(): stage['finished'] = False
+    (part/'config.json').write_text(json.dumps(config, indent=1))
+    part.rename(runs/name)
 
 def keep_networks(folder):
     "Leaves the averaged networks of a finished training in half precision, in `pretrained`"
@@ -88,10 +103,11 @@ def main():
     p.add_argument('--long', action='store_true', help='the long run, instead of the others')
     args = p.parse_args()
     args.runs.mkdir(parents=True, exist_ok=True)
-    for name, commands in [LONG] if args.long else JOBS:
+    for name, commands in LONG if args.long else JOBS:
         with open(args.runs/f'.{name.replace("/", "__")}.lock', 'w') as lock:
             try: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError: continue # another of these processes is at it
-            do(name, commands, args.runs.absolute(), args.results.absolute())
+            if args.long: extend(args.runs, name)
+            if not do(name, commands, args.runs.absolute(), args.results.absolute()) and args.long: break # the next goes on from it
 
 if __name__ == '__main__': main()
