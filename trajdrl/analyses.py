@@ -185,8 +185,7 @@ def measure_sweep(self:Run,
     tasks, kw = s.tasks or self.settings.tasks or None, _head_kw(self, s)
     grids = {*s.granularity, *s.transfer} | ({10} if s.transfer else set())
     store = self.curves_for(union_times(*grids), s.n_train, s.n_test, log)
-    for k in sorted(s.granularity):
-        probe_store(store, k, tasks, s.heads, self.path/'sweep.csv', lambda l: log(f'granularity {k}, {l}'), **kw, head_kw=dict(transformer=_transformer_kw(self, s)))
+    probe_store(store, sorted(s.granularity), tasks, s.heads, self.path/'sweep.csv', log, **kw, head_kw=dict(transformer=_transformer_kw(self, s)))
     sde = VESDE(self.settings.sigma_min, self.settings.sigma_max)
     if s.transfer: transfer(store, 10, s.transfer, tasks, out=self.path/'transfer.csv', log=log, sde=sde, **kw, **_transformer_kw(self, s))
 

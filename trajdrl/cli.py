@@ -690,8 +690,7 @@ def probe(self:Run,
     self.check_code(log)
     with self.stage('probe'):
         kw = dict(seeds=s.head_seeds, bs=s.head_bs, device=self.device, head_kw=dict(transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim)))
-        try:
-            for k in s.granularity: probe_store(store, k, s.tasks or None, s.heads, self.path/'results.csv', log, **head_plan(s), **kw)
+        try: probe_store(store, s.granularity, s.tasks or None, s.heads, self.path/'results.csv', log, **head_plan(s), **kw)
         except TableError as e: raise ValueError(f'{self.path}: {e}; or delete results.csv to measure anew') from None
 
 # %% ../nbs/12_cli.ipynb #19f40ed7
