@@ -189,7 +189,7 @@ def save_checkpoint(
 ):
     "Writes all that training depends on to one safetensors file, atomically"
     _check_learn(learn)
-    with atomic_path(path) as p: save_file({k: v.detach().contiguous() for k, v in _state(learn).items()}, p, metadata={'step': str(step)})
+    with atomic_path(path) as p: save_file({k: v.detach().contiguous() for k, v in _state(learn).items()}, p, metadata={'step': str(step), 'optimizer': type(learn.opt.opt).__name__})
 
 # %% ../nbs/05_diffusion.ipynb #e1306659
 def load_checkpoint(
@@ -200,8 +200,10 @@ def load_checkpoint(
     _check_learn(learn, trained=False)
     if not learn.opt: _prepare(learn)
     try:
-        with safe_open(path, 'pt') as f: step, state = int(f.metadata()['step']), {k: f.get_tensor(k) for k in f.keys()}
+        with safe_open(path, 'pt') as f: meta, state = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+        step, optimizer = int(meta['step']), meta['optimizer']
     except Exception as e: raise ValueError(f'checkpoint {path} cannot be read ({e}); delete it to start again') from None
+    if optimizer != (have := type(learn.opt.opt).__name__): raise ValueError(f'checkpoint {path} was trained with {optimizer}, not {have}; resume with its optimizer')
     part = lambda p: {k.removeprefix(p): v for k, v in state.items() if k.startswith(p)}
     try:
         learn.model.load_state_dict(part('model.'))
