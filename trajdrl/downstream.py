@@ -601,16 +601,15 @@ def _found_or_trained(train, grids, facts, plan, told, out, log):
     for k, g in new.items():
         tables[k] = rows[rows.time.isin(['curve', *map(str, g)])].assign(granularity=k, curves=told[k])[COLUMNS]
     add_rows(done, pd.concat([tables[k] for k in new], ignore_index=True), out)
-    if log: log(_line(rows, new, time.perf_counter() - start))
+    if log: log(_line(rows, new if len(told) > 1 else [], time.perf_counter() - start))
     return tables.values()
 
 def _line(rows, grids, seconds):
     "One line on a finished head"
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
-    where = '' if t == 'curve' else f' at t = {t}'
-    return (f'{r.task}, granularity {", ".join(map(str, grids))}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, '
-            f'test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}')
+    where, of = '' if t == 'curve' else f' at t = {t}', f', granularity {", ".join(map(str, grids))}' if grids else ''
+    return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
