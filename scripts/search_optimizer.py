@@ -1,6 +1,6 @@
 """Chooses the optimiser's settings: validation loss of the `quick` networks after a short training, one row a fit, in nbs/results/optimizer_search.csv.
 
-One setting is varied at a time around a centre, on Synthetic and CIFAR10 at 16 pixels, with two seeds. Fits that are in the table are not repeated.
+Settings are varied around a centre, on Synthetic and CIFAR10 at 16 pixels, with two seeds. Fits that are in the table are not repeated.
 Adam gets as many more steps as its cheaper step allows, so that all fits take the same time. Read on page 22.
 """
 import sys, time
@@ -16,7 +16,8 @@ from trajdrl.diffusion import diffusion_learner, train_diffusion
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'optimizer_search.csv'
 STEPS, ADAM_STEPS = 250, 280
 CENTRE = dict(optimizer='muon', lr=.02, momentum=.95, schedule='cosine')
-WAYS = [CENTRE, *({**CENTRE, **o} for o in (dict(lr=.01), dict(lr=.04), dict(schedule='linear'), dict(schedule='constant'), dict(momentum=.9))),
+WAYS = [CENTRE, *({**CENTRE, **o} for o in (dict(lr=.01), dict(lr=.04), dict(schedule='constant'), dict(schedule='trapezoid'), dict(momentum=.9),
+                                 dict(momentum=.9, schedule='constant'), dict(momentum=.9, schedule='trapezoid'))),
         *(dict(optimizer='adam', lr=lr, momentum=.9, schedule='cosine') for lr in (2e-3, 4e-3, 8e-3))]
 
 def fit(dataset, way, seed):

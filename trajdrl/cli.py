@@ -77,7 +77,7 @@ class TrainSettings:
     optimizer:str = opt('muon', 'muon (matrices and kernels; a fifth of its learning rate goes to Adam for the rest), or adam')
     lr:float = opt(.02, 'highest learning rate of the optimiser')
     warmup:int = opt(50, 'steps in which the learning rate rises')
-    schedule:str = opt('cosine', 'learning rate after that: constant, linear or cosine (falling to a hundredth)')
+    schedule:str = opt('trapezoid', 'learning rate after that: constant, cosine, or trapezoid (it falls in the last 30 %)')
     clip:float = opt(1., 'largest gradient norm')
     ema:float = opt(.999, 'decay of the moving average of the weights')
     lambda_z:float = opt(1e-5, 'weight of the regulariser')

@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self,
         params, # to be trained
         lr:float=.02, # learning rate of matrices
-        momentum:float=.95, # of matrices, with Nesterov's look ahead
+        momentum:float=.9, # of matrices, with Nesterov's look ahead
         rest:float=.2, # learning rate of all else, in units of `lr`
         betas=(.9, .999), # Adam's
     ): super().__init__(params, dict(lr=lr, momentum=momentum, rest=rest, betas=betas))
