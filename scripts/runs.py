@@ -18,7 +18,7 @@ def small(dataset, kind, seed, **more):
     "A run of `small` with all analyses"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
     some = ['--n_train', '6000', '--n_test', '2000']
-    then = [['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
+    then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, '--granularity', GRIDS, '--heads', 'transformer']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
 

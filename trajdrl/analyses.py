@@ -67,6 +67,7 @@ class SweepSettings(HeadSettings):
     "Granularity and code dimension"
     granularity:tuple[int, ...] = opt(PAPER_GRID, 'grids, each with heads of its own')
     heads:tuple[str, ...] = opt(('transformer',), 'which heads read the curves')
+    gru_dim:int|None = opt(None, "units of the GRU; the run's if none")
     seeds:int = opt(3, 'heads, one a seed')
     transfer:tuple[int, ...] = opt((), 'grids that a Transformer trained on granularity 10 shall read, told log sigma(t) or its position; not done if none')
 
@@ -157,9 +158,10 @@ def _refuse_early(run, s, table, heads, grids):
         p = plan.get(head, plan.get('transformer'))
         find_rows(rows, dict(task=task, head=head, granularity=k), dict(n_train=[n['train']], n_test=[n['test']], seed=p['seeds'], epochs=[p['epochs']], patience=[p['patience']]))
 
-def _transformer_kw(run, s):
-    dim = s.transformer_dim or run.settings.transformer_dim
-    return dict(dim=dim, ff=2 * dim)
+def _widths(run, s):
+    "Widths of the heads, where the command gives none those of the run"
+    own = {k: getattr(s, k) for k in ('gru_dim', 'transformer_dim') if getattr(s, k, None) is not None}
+    return head_widths(dataclasses.replace(run.settings, **own))
 
 # %% ../nbs/15_analyses.ipynb #136d017d
 @patch
@@ -172,7 +174,7 @@ def measure_attention(self:Run,
     store = self.curves_for(union_times(*s.granularity), s.n_train, s.n_test, log)
     for k in s.granularity:
         attend_store(store, k, s.tasks or self.settings.tasks or None, self.path/'attention.csv', log,
-                     retrain=s.retrain, **_head_kw(self, s), **_transformer_kw(self, s))
+                     retrain=s.retrain, **_head_kw(self, s), **_widths(self, s)['transformer'])
 
 @patch
 def measure_sweep(self:Run,
@@ -185,9 +187,9 @@ def measure_sweep(self:Run,
     tasks, kw = s.tasks or self.settings.tasks or None, _head_kw(self, s)
     grids = {*s.granularity, *s.transfer} | ({10} if s.transfer else set())
     store = self.curves_for(union_times(*grids), s.n_train, s.n_test, log)
-    probe_store(store, sorted(s.granularity), tasks, s.heads, self.path/'sweep.csv', log, **kw, head_kw=dict(transformer=_transformer_kw(self, s)))
+    probe_store(store, sorted(s.granularity), tasks, s.heads, self.path/'sweep.csv', log, **kw, head_kw=_widths(self, s))
     sde = VESDE(self.settings.sigma_min, self.settings.sigma_max)
-    if s.transfer: transfer(store, 10, s.transfer, tasks, out=self.path/'transfer.csv', log=log, sde=sde, **kw, **_transformer_kw(self, s))
+    if s.transfer: transfer(store, 10, s.transfer, tasks, out=self.path/'transfer.csv', log=log, sde=sde, **kw, **_widths(self, s)['transformer'])
 
 # %% ../nbs/15_analyses.ipynb #db2817a3
 @patch
@@ -237,7 +239,7 @@ def check_analysis(
 ):
     "One `ValueError` for a setting that will not do"
     tasks = run.config['data']['tasks']
-    for k in 'seeds', 'epochs', 'pairs', 'head_bs', 'n', 'n_train', 'n_test':
+    for k in 'seeds', 'epochs', 'pairs', 'head_bs', 'gru_dim', 'n', 'n_train', 'n_test':
         if getattr(s, k, None) is not None: check_number(k, getattr(s, k), 1, whole=True)
     if s.granularity == (): raise ValueError('granularity is empty; give at least one, such as 10')
     union_times(*np.atleast_1d(s.granularity).tolist())

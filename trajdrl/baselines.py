@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LabelModel', 'label_loss', 'JoinTimes', 'KeepLowest', 'train_with_labels', 'BaselineSettings', 'trajdrl_baselines']
 
-# %% ../nbs/15a_baselines.ipynb #67f443c7
+# %% ../nbs/15a_baselines.ipynb #52d21ac3
 import copy
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,8 @@ from fastcore.basics import patch
 from torch import nn
 
 from .analyses import analysis_command
-from .cli import Run, atomic_folder, head_plan, make_networks, opt
-from .core import check_choice, time_grid
+from .cli import Run, atomic_folder, make_networks, opt
+from .core import check_choice
 from .data import ImageData, to_dls, to_float
 from .diffusion import draw_times, lr_schedule
 from .downstream import probe
@@ -31,7 +31,7 @@ from .encoder import Encoder
 from .optimizer import OPTIMIZERS
 from .trajectory import encode_data
 
-# %% ../nbs/15a_baselines.ipynb #4f819701
+# %% ../nbs/15a_baselines.ipynb #fb310ff4
 class LabelModel(nn.Module):
     "An encoder with a linear classifier for each task on its code"
     def __init__(self,
@@ -52,7 +52,7 @@ def label_loss(
     "Sum over tasks of the mean cross-entropy"
     return sum(F.cross_entropy(p, y[:, i]) for i, p in enumerate(pred))
 
-# %% ../nbs/15a_baselines.ipynb #0d1f1ca0
+# %% ../nbs/15a_baselines.ipynb #f32b37ac
 class JoinTimes(Callback):
     "Draws a time for each image, seeded by run and step"
     def __init__(self, seed): self.seed = seed
@@ -68,7 +68,7 @@ class KeepLowest(TrackerCallback):
         if self.new_best: self.state = copy.deepcopy(self.model.state_dict())
     def after_fit(self): self.model.load_state_dict(self.state)
 
-# %% ../nbs/15a_baselines.ipynb #b1c7681a
+# %% ../nbs/15a_baselines.ipynb #0c8ff747
 def train_with_labels(
     encoder:Encoder, # trained in place
     data:ImageData, # images and labels
@@ -90,7 +90,7 @@ def train_with_labels(
     learn.fit(rounds, cbs=ParamScheduler({'lr': lr_schedule(lr, steps, steps // 20, 'cosine')}))
     return encoder.eval().requires_grad_(False)
 
-# %% ../nbs/15a_baselines.ipynb #df544b70
+# %% ../nbs/15a_baselines.ipynb #8505e04c
 @dataclass
 class BaselineSettings:
     "Baselines"
@@ -113,7 +113,7 @@ def baseline_encoder(self:Run,
     with atomic_folder(out) as d: encoder.cpu().save_pretrained(d)
     return encoder
 
-# %% ../nbs/15a_baselines.ipynb #ff0a0728
+# %% ../nbs/15a_baselines.ipynb #d2c26ef4
 @patch
 def measure_baselines(self:Run,
     s:BaselineSettings, # of the command
@@ -126,7 +126,7 @@ def measure_baselines(self:Run,
         if source == 'pixels': self.probe_pixels(out, say)
         else:
             encoder = self.baseline_encoder(source, s.steps, log)
-            store = encode_data(encoder, self.load(), time_grid(s.granularity), self.path/'curves'/source, self.settings.encode_bs, self.settings.bf16, say)
+            store = encode_data(encoder, self.load(), s.granularity, self.path/'curves'/source, self.settings.encode_bs, self.settings.bf16, say)
             self.probe_curves(store, [s.granularity], out, say)
 
 @patch
@@ -134,16 +134,14 @@ def probe_pixels(self:Run, out, log):
     "Reads the pixels themselves with the run's heads of one point"
     data, s = self.load(), self.settings
     heads = [h for h in s.heads if h in ('mlp', 'linear', 'knn')] or ['mlp']
-    plan, kw = head_plan(s), self.head_settings()
-    kw['head_kw'] = {k: v for k, v in kw['head_kw'].items() if k in heads}
     splits = [data.subset(k) for k in ('train', 'valid', 'test')]
     x = [to_float(d.images).flatten(1) for d in splits]
     for t in s.tasks or data.tasks:
         labels = [d.labels[t] for d in splits]
         both = [a for pair in zip(x, labels) for a in pair]
-        probe(*both, len(data.vocabs[t]), heads=heads, times=['0'], task=t, out=out, log=log, **plan, **kw)
+        probe(*both, len(data.vocabs[t]), heads=heads, times=['0'], task=t, out=out, log=log, **self.head_kw())
 
-# %% ../nbs/15a_baselines.ipynb #30bc0519
+# %% ../nbs/15a_baselines.ipynb #23957ddf
 def trajdrl_baselines(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code

@@ -9,12 +9,12 @@ __all__ = ['MAIN_HEADS', 'GROUPS', 'PAPER_GRID', 'PRESETS', 'REAL', 'FOR_DATASET
            'ProbeSettings', 'Settings', 'settings_fields', 'make_settings', 'as_text', 'preset_values', 'read_value',
            'usable_device', 'Parser', 'help_line', 'add_settings', 'exceptions_text', 'run_parser', 'check_out', 'Run',
            'peak_memory', 'clock', 'figure', 'new_axes', 'plot_samples', 'plot_loss', 'make_networks', 'head_plan',
-           'check_fours', 'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores', 'best_row',
-           'where_known', 'percent', 'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts', 'lead',
-           'granularity_table', 'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows', 'full_rows',
-           'main_granularity', 'slug', 'write_page', 'make_report', 'complain', 'run_command', 'split_args', 'begin',
-           'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode', 'trajdrl_probe',
-           'trajdrl_decode', 'trajdrl_report']
+           'head_widths', 'check_fours', 'check_settings', 'start_run', 'atomic_folder', 'Progress', 'scores',
+           'best_row', 'where_known', 'percent', 'span_text', 'gain_text', 'unfinished_text', 'best_rows', 'verdicts',
+           'lead', 'granularity_table', 'plot_granularity', 'picture', 'tight', 'html_table', 'glance_rows',
+           'full_rows', 'main_granularity', 'slug', 'write_page', 'make_report', 'complain', 'run_command',
+           'split_args', 'begin', 'trajdrl_run', 'trajdrl_train', 'say_report', 'stage_command', 'trajdrl_encode',
+           'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report']
 
 # %% ../nbs/12_cli.ipynb #f3317338
 import argparse, base64, dataclasses, difflib, os, re, shlex, sys, time, warnings
@@ -77,7 +77,7 @@ class TrainSettings:
     optimizer:str = opt('muon', 'muon (matrices and kernels; a fifth of its learning rate goes to Adam for the rest), or adam')
     lr:float = opt(.02, 'highest learning rate of the optimiser')
     warmup:int = opt(50, 'steps in which the learning rate rises')
-    schedule:str = opt('trapezoid', 'learning rate after that: constant, cosine, or trapezoid (it falls in the last 30 %)')
+    schedule:str = opt('constant', 'learning rate after that: constant, cosine, or trapezoid (it falls in the last 30 %)')
     clip:float = opt(1., 'largest gradient norm')
     ema:float = opt(.999, 'decay of the moving average of the weights')
     lambda_z:float = opt(1e-5, 'weight of the regulariser')
@@ -97,12 +97,13 @@ class ProbeSettings:
     tasks:tuple[str, ...] = opt((), 'tasks to probe; all if none')
     heads:tuple[str, ...] = opt(MAIN_HEADS, 'mlp (each point), gru, transformer (the curve); yardsticks: linear, knn (each point), mlp_joined, mlp_mean, linear_joined, knn_joined')
     lrs:tuple[float, ...] = opt((8e-3,), 'learning rates searched, by validation accuracy')
-    epochs:int = opt(30, 'passes over the training curves, at most')
-    patience:int = opt(3, "epochs without a rise after which a head's learning rate is halved, and in the end its training ended; 0: all epochs at one learning rate")
+    epochs:int = opt(24, 'passes over the training curves, at most')
+    patience:int = opt(2, "epochs without a rise after which a head's learning rate is halved, and in the end its training ended; 0: all epochs at one learning rate")
     curve_lrs:tuple[float, ...] = opt((3e-3,), 'learning rates of gru and transformer; those of lrs if none')
     head_seeds:int = opt(3, 'repetitions of every head')
     head_bs:int = opt(256, 'curves in a batch')
-    transformer_dim:int = opt(128, 'width of the transformer; its feed-forward layer has twice that')
+    gru_dim:int = opt(128, 'units of the gru')
+    transformer_dim:int = opt(64, 'width of the transformer; its feed-forward layer has twice that')
 
 # %% ../nbs/12_cli.ipynb #58d8c91e
 GROUPS = (ImageSettings, NetworkSettings, TrainSettings, ProbeSettings)
@@ -120,12 +121,14 @@ def settings_fields() -> dict: # name -> dataclass field
 PAPER_GRID = (1, 2, 5, 7, 10, 17, 25, 37, 50)
 PRESETS = dict(
     quick = dict(),
-    small = dict(steps=6000, every=300, n_train=10_000, epochs=100, patience=5, lrs=(8e-3, 2e-3), curve_lrs=(3e-3, 1e-3),
+    small = dict(steps=6000, every=300, schedule='trapezoid', n_train=10_000, epochs=80, patience=4, lrs=(8e-3, 2e-3), curve_lrs=(3e-3, 1e-3),
+                 gru_dim=256, transformer_dim=128,
                  heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean', 'linear', 'linear_joined', 'knn', 'knn_joined')),
     paper = dict(size=None, d=128, depth=28, width=2, pool=0, film=False, fourier_scale=16., slim=False, mults=(1, 2, 2, 2), blocks=2, attention=(1,),
                  scaling='sigma', dropout=.1, steps=70_000, every=1000, bs=100, optimizer='adam', lr=2e-4, warmup=5000, schedule='constant',
                  weighting='paper', stratify=False, granularity=PAPER_GRID, n_train=None, n_test=None,
-                 head_seeds=5, epochs=100, patience=0, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(), transformer_dim=256))
+                 head_seeds=5, epochs=100, patience=0, heads=(*MAIN_HEADS, 'mlp_joined', 'mlp_mean'), lrs=(1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5), curve_lrs=(),
+                 gru_dim=256, transformer_dim=256))
 REAL = ('colored_mnist', 'cifar10', 'cifar100', 'mini_imagenet', 'celeba', 'folder') # 'folder' stands for a user's own
 FOR_DATASET = dict(
     quick = {n: dict(n_test=5000) for n in REAL} | dict(cifar10=dict(n_train=20_000, n_test=5000)),
@@ -504,6 +507,12 @@ def head_plan(
     lrs = {h: s.curve_lrs if h in ('gru', 'transformer') and s.curve_lrs else s.lrs for h in s.heads}
     return dict(lrs=lrs, epochs=s.epochs, patience=s.patience)
 
+def head_widths(
+    s:Settings, # of a run
+) -> dict: # as `probe_store` takes it
+    "Widths of the heads that read curves"
+    return dict(gru=dict(hidden=s.gru_dim), transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim))
+
 # %% ../nbs/12_cli.ipynb #8bbc36f0
 def check_fours(
     name:str, # of a setting
@@ -521,7 +530,7 @@ def check_settings(
     from trajdrl.core import check_choice, check_number, union_times
     from trajdrl.diffusion import lr_schedule
     from trajdrl.downstream import check_plan
-    for k in 'steps', 'every', 'bs', 'encode_bs', 'head_bs': check_number(k, getattr(s, k), 1, whole=True)
+    for k in 'steps', 'every', 'bs', 'encode_bs', 'head_bs', 'gru_dim': check_number(k, getattr(s, k), 1, whole=True)
     for k in 'size', 'transformer_dim': check_fours(k, getattr(s, k))
     if not s.granularity: raise ValueError('granularity is empty; give at least one, such as 10')
     union_times(*s.granularity), lr_schedule(s.lr, s.steps, s.warmup, s.schedule), check_plan(s.heads, seeds=s.head_seeds, **head_plan(s))
@@ -680,18 +689,33 @@ def store(self:Run): # a `TrajectoryStore`
 
 # %% ../nbs/12_cli.ipynb #0f37f917
 @patch
+def head_kw(self:Run) -> dict: # as `probe_store` takes it
+    "How the run's heads are trained"
+    s = self.settings
+    return dict(seeds=s.head_seeds, bs=s.head_bs, device=self.device, head_kw=head_widths(s), **head_plan(s))
+
+@patch
+def probe_curves(self:Run,
+    store, # a `TrajectoryStore`
+    granularity, # which grids
+    out, # the table
+    log=print, # takes a line of progress
+):
+    "Trains the run's heads on curves, each on the grids"
+    from trajdrl.core import TableError
+    from trajdrl.downstream import probe_store
+    s = self.settings
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, **self.head_kw())
+    except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
+
+@patch
 def probe(self:Run,
     log=print, # takes a line of progress
 ):
     "Trains all heads on the run's curves"
-    from trajdrl.core import TableError
-    from trajdrl.downstream import probe_store
-    s, store = self.settings, self.store()
+    store = self.store()
     self.check_code(log)
-    with self.stage('probe'):
-        kw = dict(seeds=s.head_seeds, bs=s.head_bs, device=self.device, head_kw=dict(transformer=dict(dim=s.transformer_dim, ff=2 * s.transformer_dim)))
-        try: probe_store(store, s.granularity, s.tasks or None, s.heads, self.path/'results.csv', log, **head_plan(s), **kw)
-        except TableError as e: raise ValueError(f'{self.path}: {e}; or delete results.csv to measure anew') from None
+    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
 
 # %% ../nbs/12_cli.ipynb #19f40ed7
 class Progress:
