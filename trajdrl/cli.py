@@ -267,7 +267,7 @@ def run_parser(
     p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(PAPER_SIZES)}, or the path of a folder of class folders')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--preset', metavar='X', choices=list(PRESETS),
-                   help='settings to start from: quick (minutes on two CPU cores), small (half an hour), paper (a GPU; as its authors ran it), paper_text (a larger score network, as its text says) [quick]')
+                   help='settings to start from: quick (minutes on two CPU cores), small (a quarter of an hour of training, CIFAR10 half an hour), paper (a GPU; as its authors ran it), paper_text (a larger score network, as its text says) [quick]')
     return add_settings(p, GROUPS)
 
 # %% ../nbs/12_cli.ipynb #8f1eecd7
