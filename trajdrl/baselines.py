@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['LabelModel', 'label_loss', 'JoinTimes', 'KeepLowest', 'train_with_labels', 'BaselineSettings', 'trajdrl_baselines']
 
-# %% ../nbs/15a_baselines.ipynb #52d21ac3
+# %% ../nbs/15a_baselines.ipynb #e5950233
 import copy
 from dataclasses import dataclass
 from functools import partial
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
@@ -31,7 +30,7 @@ from .encoder import Encoder
 from .optimizer import OPTIMIZERS
 from .trajectory import encode_data
 
-# %% ../nbs/15a_baselines.ipynb #fb310ff4
+# %% ../nbs/15a_baselines.ipynb #4a216f7f
 class LabelModel(nn.Module):
     "An encoder with a linear classifier for each task on its code"
     def __init__(self,
@@ -52,7 +51,7 @@ def label_loss(
     "Sum over tasks of the mean cross-entropy"
     return sum(F.cross_entropy(p, y[:, i]) for i, p in enumerate(pred))
 
-# %% ../nbs/15a_baselines.ipynb #f32b37ac
+# %% ../nbs/15a_baselines.ipynb #bba38c95
 class JoinTimes(Callback):
     "Draws a time for each image, seeded by run and step"
     def __init__(self, seed): self.seed = seed
@@ -68,7 +67,7 @@ class KeepLowest(TrackerCallback):
         if self.new_best: self.state = copy.deepcopy(self.model.state_dict())
     def after_fit(self): self.model.load_state_dict(self.state)
 
-# %% ../nbs/15a_baselines.ipynb #0c8ff747
+# %% ../nbs/15a_baselines.ipynb #c7f1be5f
 def train_with_labels(
     encoder:Encoder, # trained in place
     data:ImageData, # images and labels
@@ -90,7 +89,7 @@ def train_with_labels(
     learn.fit(rounds, cbs=ParamScheduler({'lr': lr_schedule(lr, steps, steps // 20, 'cosine')}))
     return encoder.eval().requires_grad_(False)
 
-# %% ../nbs/15a_baselines.ipynb #8505e04c
+# %% ../nbs/15a_baselines.ipynb #844ecb87
 @dataclass
 class BaselineSettings:
     "Baselines"
@@ -113,7 +112,7 @@ def baseline_encoder(self:Run,
     with atomic_folder(out) as d: encoder.cpu().save_pretrained(d)
     return encoder
 
-# %% ../nbs/15a_baselines.ipynb #d2c26ef4
+# %% ../nbs/15a_baselines.ipynb #7ec468ff
 @patch
 def measure_baselines(self:Run,
     s:BaselineSettings, # of the command
@@ -141,7 +140,7 @@ def probe_pixels(self:Run, out, log):
         both = [a for pair in zip(x, labels) for a in pair]
         probe(*both, len(data.vocabs[t]), heads=heads, times=['0'], task=t, out=out, log=log, **self.head_kw())
 
-# %% ../nbs/15a_baselines.ipynb #23957ddf
+# %% ../nbs/15a_baselines.ipynb #faec609b
 def trajdrl_baselines(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code

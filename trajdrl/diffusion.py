@@ -305,7 +305,8 @@ def lr_schedule(
     fall = dict(constant=0., cosine=1., trapezoid=.3)[schedule]
     stay = max(0., 1 - fall - part)
     down = SchedCos(lr, lr / 100) if schedule == 'cosine' else SchedLin(lr, lr / 100)
-    return combine_scheds([part, stay, 1 - part - stay], [SchedLin(lr / 100, lr), SchedNo(lr, lr), down])
+    legs = [(part, SchedLin(lr / 100, lr)), (stay, SchedNo(lr, lr)), (1 - part - stay, down)]
+    return combine_scheds(*zip(*[(p, leg) for p, leg in legs if p > 0]))
 
 # %% ../nbs/05_diffusion.ipynb #710f38ec
 def train_diffusion(

@@ -263,7 +263,8 @@ class SlimScoreNet(ScoreNet):
 @patch
 def _layers(self:SlimScoreNet, widths, blocks, attention, make):
     "Makes the layers of the two ways of the U; `make(ni, nf)` makes a residual block"
-    if attention: raise ValueError(f'attention={attention} will not do for a slim network, which has attention in the middle only; give ()')
+    if attention or self.fir:
+        raise ValueError(f'attention={attention} and fir={self.fir} are not for a slim network; give () and False, or take the full one (slim no)')
     stage = lambda ni, nf: nn.ModuleList(make(ni if i == 0 else nf, nf) for i in range(blocks))
     levels, conv = list(zip(widths, widths[1:])), lambda nf: nn.Conv2d(self.channels, nf, 3, padding=1)
     self.first, self.pyramid = conv(widths[0]), nn.ModuleList(conv(ni) for ni, _ in levels)
