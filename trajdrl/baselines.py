@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LabelModel', 'label_loss', 'JoinTimes', 'KeepLowest', 'train_with_labels', 'BaselineSettings', 'trajdrl_baselines']
 
-# %% ../nbs/15a_baselines.ipynb #e5950233
+# %% ../nbs/15a_baselines.ipynb #4722ee92
 import copy
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
+from fastai.torch_core import default_device
 from fastcore.basics import patch
 from torch import nn
 
@@ -30,7 +31,7 @@ from .encoder import Encoder
 from .optimizer import OPTIMIZERS
 from .trajectory import encode_data
 
-# %% ../nbs/15a_baselines.ipynb #4a216f7f
+# %% ../nbs/15a_baselines.ipynb #d8748679
 class LabelModel(nn.Module):
     "An encoder with a linear classifier for each task on its code"
     def __init__(self,
@@ -51,7 +52,7 @@ def label_loss(
     "Sum over tasks of the mean cross-entropy"
     return sum(F.cross_entropy(p, y[:, i]) for i, p in enumerate(pred))
 
-# %% ../nbs/15a_baselines.ipynb #bba38c95
+# %% ../nbs/15a_baselines.ipynb #437e684d
 class JoinTimes(Callback):
     "Draws a time for each image, seeded by run and step"
     def __init__(self, seed): self.seed = seed
@@ -67,7 +68,7 @@ class KeepLowest(TrackerCallback):
         if self.new_best: self.state = copy.deepcopy(self.model.state_dict())
     def after_fit(self): self.model.load_state_dict(self.state)
 
-# %% ../nbs/15a_baselines.ipynb #c7f1be5f
+# %% ../nbs/15a_baselines.ipynb #0d72d8f2
 def train_with_labels(
     encoder:Encoder, # trained in place
     data:ImageData, # images and labels
@@ -89,7 +90,7 @@ def train_with_labels(
     learn.fit(rounds, cbs=ParamScheduler({'lr': lr_schedule(lr, steps, steps // 20, 'cosine')}))
     return encoder.eval().requires_grad_(False)
 
-# %% ../nbs/15a_baselines.ipynb #844ecb87
+# %% ../nbs/15a_baselines.ipynb #089182b6
 @dataclass
 class BaselineSettings:
     "Baselines"
@@ -112,7 +113,7 @@ def baseline_encoder(self:Run,
     with atomic_folder(out) as d: encoder.cpu().save_pretrained(d)
     return encoder
 
-# %% ../nbs/15a_baselines.ipynb #7ec468ff
+# %% ../nbs/15a_baselines.ipynb #febe3ae0
 @patch
 def measure_baselines(self:Run,
     s:BaselineSettings, # of the command
@@ -124,7 +125,7 @@ def measure_baselines(self:Run,
         say, out = (lambda line: log(f'{source}, {line}')), self.path/f'baseline_{source}.csv'
         if source == 'pixels': self.probe_pixels(out, say)
         else:
-            encoder = self.baseline_encoder(source, s.steps, log)
+            encoder = self.baseline_encoder(source, s.steps, log).to(default_device() if self.device is None else self.device)
             store = encode_data(encoder, self.load(), s.granularity, self.path/'curves'/source, self.settings.encode_bs, self.settings.bf16, say)
             self.probe_curves(store, [s.granularity], out, say)
 
@@ -140,7 +141,7 @@ def probe_pixels(self:Run, out, log):
         both = [a for pair in zip(x, labels) for a in pair]
         probe(*both, len(data.vocabs[t]), heads=heads, times=['0'], task=t, out=out, log=log, **self.head_kw())
 
-# %% ../nbs/15a_baselines.ipynb #faec609b
+# %% ../nbs/15a_baselines.ipynb #de876d89
 def trajdrl_baselines(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
