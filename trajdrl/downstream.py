@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['PAPER_LRS', 'PAPER_CLIP', 'VIEWS', 'CURVE_HEADS', 'GRIDS', 'PROBES', 'POINT_HEADS', 'KEY', 'COLUMNS', 'GROUP',
-           'HEAD_STYLE', 'toy_curves', 'SeedLoader', 'Sweep', 'sweep_groups', 'sweep_losses', 'sweep_loss',
-           'sweep_hits', 'SeedSteps', 'ClipMembers', 'KeepBest', 'regroup', 'Patience', 'sweep_learner', 'fit_sweep',
-           'check_split', 'sweep_accuracy', 'probe_head', 'view', 'answers_linear', 'answers_knn', 'probe_yardstick',
-           'check_plan', 'read_rows', 'find_rows', 'check_head', 'settings_text', 'still_rising', 'late_text', 'probe',
-           'trainings', 'time_left', 'store_tasks', 'probe_store', 'select', 'rising_text', 'unit_of', 'unit_means',
-           'summarise', 'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells',
-           'plot_accuracy', 'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
+           'HEAD_STYLE', 'toy_curves', 'SeedLoader', 'Sweep', 'sweep_groups', 'sweep_losses', 'sweep_hits', 'SeedSteps',
+           'ClipMembers', 'KeepBest', 'regroup', 'Patience', 'sweep_learner', 'fit_sweep', 'check_split',
+           'sweep_accuracy', 'probe_head', 'view', 'answers_linear', 'answers_knn', 'probe_yardstick', 'check_plan',
+           'read_rows', 'find_rows', 'check_head', 'settings_text', 'still_rising', 'late_text', 'probe', 'trainings',
+           'time_left', 'store_tasks', 'probe_store', 'select', 'rising_text', 'unit_of', 'unit_means', 'summarise',
+           'paired_difference', 'one_grid', 'paired_gain', 'can_pair', 'gain_table', 'gain_cells', 'plot_accuracy',
+           'plot_accuracies', 'known_table', 'plot_known', 'fit_plain', 'bench_stack']
 
 # %% ../nbs/09_downstream.ipynb #814c9cd8
 import inspect, time, warnings
@@ -135,21 +135,18 @@ def sweep_losses(
     "The mean cross-entropy of each member"
     return F.cross_entropy(pred.flatten(0, 1), y.flatten(), reduction='none').view(y.shape).mean(1)
 
-def sweep_loss(pred, y): # as `sweep_losses` -> a scalar
-    "Their sum"
-    return sweep_losses(pred, y).sum()
-
 def sweep_hits(pred, y): # as `sweep_losses` -> (members,)
     "Number of images each member gets right"
     return (pred.argmax(-1) == y).sum(1)
 
 # %% ../nbs/09_downstream.ipynb #38d48cd3
 class SeedSteps(Callback):
-    "Keys the batch order to the epoch and the dropout to the step, and gives each member its labels"
+    "Keys the batch order to the epoch and the dropout to the step, gives each member its labels, and sums the `losses`"
     def before_train(self): self.dl.epoch = self.epoch
     def before_batch(self):
         self.learn.yb = (self.model.labels(*self.yb),)
         if self.training: self.model.at(self.train_iter)
+    def after_loss(self): self.learn.losses, self.learn.loss_grad = self.loss_grad.detach(), self.loss_grad.sum()
 
 # %% ../nbs/09_downstream.ipynb #04750160
 class ClipMembers(Callback):
@@ -225,7 +222,7 @@ class Patience(Callback):
     def after_batch(self):
         if self.training: return
         n = self.yb[0].shape[1]
-        self.total, self.seen = self.total + n * sweep_losses(self.pred, *self.yb), self.seen + n
+        self.total, self.seen = self.total + n * self.losses, self.seen + n
 
 # %% ../nbs/09_downstream.ipynb #5d0c41aa
 @patch
@@ -254,7 +251,7 @@ def sweep_learner(
 ) -> Learner:
     "A fastai `Learner` that trains all members of `model`, each as if alone"
     cbs = [SeedSteps(), KeepBest()] + ([ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else [])
-    return Learner(DataLoaders(train, valid), model, loss_func=sweep_loss, splitter=sweep_groups, cbs=cbs, wd=wd, wd_bn_bias=True, train_bn=False,
+    return Learner(DataLoaders(train, valid), model, loss_func=sweep_losses, splitter=sweep_groups, cbs=cbs, wd=wd, wd_bn_bias=True, train_bn=False,
                    opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True)))
 
 def fit_sweep(

@@ -347,20 +347,17 @@ class GRUStack(HeadStack):
     "`GRUHead`s with a leading member axis; takes `(M, b, T, d)`"
     single, dims = GRUHead, 'M b T d'
 
-    def activations(self, x): return x.shape[1] * self.rnn_bias_hh_l0.shape[1]
+    def activations(self, x): return x.shape[1] * x.shape[2] * self.rnn_bias_hh_l0.shape[1]
 
     def logits(self, x, w, seeds):
-        gates = linears(x.transpose(1, 2), w['rnn_weight_ih_l0'], w['rnn_bias_ih_l0']) # (m, T, b, 3 hidden)
-        h = x.new_zeros(*x.shape[:2], gates.shape[-1] // 3) # (m, b, hidden)
-        for g in gates.unbind(1): h = _gru_step(g, h, linears(h, w['rnn_weight_hh_l0'], w['rnn_bias_hh_l0']))
+        n = w['rnn_weight_hh_l0'].shape[-1]
+        (w_ru, w_new), (b_ru, b_new) = (w[f'rnn_{k}_hh_l0'].split([2*n, n], 1) for k in ('weight', 'bias'))
+        gates = linears(x.transpose(1, 2), w['rnn_weight_ih_l0'], w['rnn_bias_ih_l0'] + F.pad(b_ru, (0, n))) # (m, T, b, 3 hidden)
+        h = x.new_zeros(*x.shape[:2], n) # (m, b, hidden)
+        for ru, new in zip(*(g.unbind(1) for g in gates.split([2*n, n], -1))):
+            r, u = torch.baddbmm(ru, h, w_ru.mT).sigmoid().chunk(2, -1)
+            h = torch.lerp(torch.addcmul(new, r, linears(h, w_new, b_new)).tanh(), h, u)
         return linears(self.drop(h, seeds), w['classes_weight'], w['classes_bias'])
-
-def _gru_step(gx, h, gh):
-    "The state after one point, from the input's part `gx` and the state's part `gh` of the gates (reset, update, new)"
-    n = h.shape[-1]
-    r, u = (gx[..., :2*n] + gh[..., :2*n]).sigmoid().chunk(2, -1)
-    new = torch.addcmul(gx[..., 2*n:], r, gh[..., 2*n:]).tanh()
-    return torch.lerp(new, h, u)
 
 # %% ../nbs/08_heads.ipynb #f3767ef6
 class TransformerStack(HeadStack):
