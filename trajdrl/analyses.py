@@ -65,7 +65,7 @@ class AttendSettings(HeadSettings):
 @dataclass
 class SweepSettings(HeadSettings):
     "Granularity and code dimension"
-    granularity:tuple[int, ...] = opt(PAPER_GRID, 'grids, each with heads of its own')
+    granularity:tuple[int, ...] = opt(PAPER_GRID, 'grids; heads of the curve are trained for each, heads of a point once')
     heads:tuple[str, ...] = opt(('transformer',), 'which heads read the curves')
     gru_dim:int|None = opt(None, "units of the GRU; the run's if none")
     seeds:int = opt(3, 'heads, one a seed')

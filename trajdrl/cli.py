@@ -99,7 +99,7 @@ class ProbeSettings:
     lrs:tuple[float, ...] = opt((8e-3,), 'learning rates searched, by validation accuracy')
     epochs:int = opt(24, 'passes over the training curves, at most')
     patience:int = opt(2, "epochs without a rise after which a head's learning rate is halved, and in the end its training ended; 0: all epochs at one learning rate")
-    curve_lrs:tuple[float, ...] = opt((3e-3,), 'learning rates of gru and transformer; those of lrs if none')
+    curve_lrs:tuple[float, ...] = opt((6e-3,), 'learning rates of gru and transformer; those of lrs if none')
     head_seeds:int = opt(3, 'repetitions of every head')
     head_bs:int = opt(256, 'curves in a batch')
     gru_dim:int = opt(128, 'units of the gru')

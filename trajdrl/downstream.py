@@ -335,7 +335,7 @@ def probe_head(
     **kwargs, # passed to the head, for instance `dim`
 ) -> pd.DataFrame: # time, lr, seed, epoch, stopped, valid_acc, test_acc, selected
     "Trains every learning rate, seed and point of one head on one task; the selected members read the test curves"
-    bs, device = check_number('bs', bs, 1, whole=True), as_device(device)
+    device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     kind = head.split('_')[0]
@@ -648,17 +648,17 @@ def probe_store(
     **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store; what reads a point is trained once for all grids"
-    tasks, plan = store_tasks(store, tasks), check_plan(heads)
+    tasks, heads = store_tasks(store, tasks), in_order(heads)
     ks = None if granularity is None else in_order(granularity)
     curves = {k: store.curves(k, ks and union_times(*ks)) for k in ('train', 'valid', 'test')}
     times, done, labels = curves['train'].times, read_rows(out), {k: store.labels(k) for k in curves}
     lacks = lambda t, h, k: not len(find_rows(done, dict(task=str(t), head=h, granularity=k), {}))
-    jobs = [(h, *g) for t in tasks for h in plan for g in trainings(h, ks or [max(1, len(times) - 1)]) if any(lacks(t, h, k) for k in g)]
+    jobs = [(h, *g) for t in tasks for h in heads for g in trainings(h, ks or [max(1, len(times) - 1)]) if any(lacks(t, h, k) for k in g)]
     if log: log = time_left(log, jobs)
     arrays, tables = {k: np.asarray(c) for k, c in curves.items()}, []
     for t in tasks:
         data = [a for k in curves for a in (arrays[k], labels[k][t])]
-        tables.append(probe(*data, len(store.vocabs[t]), heads=list(plan), times=times, granularity=ks, task=t, out=out, log=log, **kwargs))
+        tables.append(probe(*data, len(store.vocabs[t]), heads=heads, times=times, granularity=ks, task=t, out=out, log=log, **kwargs))
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/09_downstream.ipynb #5c36bca6
@@ -764,18 +764,13 @@ HEAD_STYLE = dict(
     knn=('C8', 'kNN, one point'), knn_joined=('C9', 'kNN, codes joined'))
 
 # %% ../nbs/09_downstream.ipynb #f34811e2
-def _runs(tables):
-    "`tables` if they are rows of `probe` by run, else a `ValueError`"
-    if not isinstance(tables, dict) or not tables: raise ValueError('tables is no dictionary with runs; give name of a run -> rows of probe')
-    return tables
-
 def gain_table(
     tables:dict, # name of a run -> rows of `probe`, of one granularity
     **kwargs, # passed to `paired_gain`
 ) -> pd.DataFrame: # run, task, chance, other, time, point, head, curve, gain, lo, hi, p, n
     "The two sides of `paired_gain` with their test accuracies, for each run and task"
     parts = []
-    for run, df in _runs(tables).items():
+    for run, df in tables.items():
         g, s = paired_gain(one_grid(df), **kwargs), summarise(df).set_index(['task', 'head', 'time'])
         at = lambda col, heads, times: [s.loc[k, col] for k in zip(g.task, heads, times)]
         g = g.assign(run=run, chance=at('chance', g.other, g.time), point=at('mean', g.other, g.time), curve=at('mean', g['head'], ['curve']*len(g)))
@@ -832,7 +827,7 @@ def plot_accuracies(
     **kwargs, # passed to `plot_accuracy`
 ):
     "`plot_accuracy` for each run and task"
-    tasks = list(next(iter(_runs(tables).values())).task.unique())
+    tasks = list(next(iter(tables.values())).task.unique())
     size = max(5, 3.1 * len(tasks)), 2.6 * len(tables)
     if axs is None: axs = plt.subplots(len(tables), len(tasks), figsize=size, dpi=80, squeeze=False, layout='constrained')[1]
     for row, (run, df) in zip(axs, tables.items()):
@@ -872,50 +867,57 @@ def fit_plain(
     xv, yv, # the same, to choose the epoch by
     lr:float, # learning rate
     seed:int, # of weights, order and dropout
-    epochs:int, # passes
+    epochs:int, # passes, at most
+    patience:int=0, # as in `Patience`; 0 for all epochs
     bs:int=256, # batch size
-) -> float: # best validation accuracy
-    "One MLP head as one would write it: the yardstick of `bench_stack`"
+): # best validation accuracy, and the epochs trained
+    "One MLP head as one would write it: what `bench_stack` compares with"
     torch.manual_seed(seed)
-    net, best = nn.Sequential(nn.Linear(x.shape[1], 512), nn.ReLU(), nn.Dropout(.25), nn.Linear(512, int(y.max()) + 1)), -1.
-    opt = torch.optim.Adam(net.parameters(), lr, weight_decay=1e-5)
-    for _ in range(epochs):
+    net = nn.Sequential(nn.Linear(x.shape[1], 512), nn.ReLU(), nn.Dropout(.25), nn.Linear(512, int(y.max()) + 1))
+    opt, best, lowest, since, drops = torch.optim.Adam(net.parameters(), lr, weight_decay=1e-5), -1., torch.inf, 0, 0
+    for epoch in range(1, epochs + 1):
         net.train()
         for rows in torch.randperm(len(x)).split(bs)[:len(x) // bs]:
             opt.zero_grad()
             F.cross_entropy(net(x[rows]), y[rows]).backward()
             opt.step()
-        with torch.no_grad(): acc = (net.eval()(xv).argmax(1) == yv).float().mean().item()
+        with torch.no_grad(): pred = net.eval()(xv)
+        acc, loss = (pred.argmax(1) == yv).float().mean().item(), F.cross_entropy(pred, yv).item()
+        if acc > best or loss < .99 * lowest: since = epoch
+        if loss < .99 * lowest: lowest = loss
         if acc > best: best, kept = acc, {k: v.clone() for k, v in net.state_dict().items()}
+        if patience and epoch - since >= patience: opt.param_groups[0]['lr'], drops, since = opt.param_groups[0]['lr'] / 2, drops + 1, epoch
+        if patience and (drops > 3 or best == 1): break
     net.load_state_dict(kept)
-    return best
+    return best, epoch
 
 # %% ../nbs/09_downstream.ipynb #85bddcc9
 def bench_stack(
     out=None, # a CSV file to write the table to
-    n:int=10_000, # curves
+    n:int=2000, # curves
     d:int=64, # size of a code
     T:int=11, # points
     n_lrs:int=6, # learning rates
-    n_seeds:int=3, # seeds
-    epochs:int=2, # passes over the curves
+    n_seeds:int=1, # seeds
+    epochs:int=40, # passes over the curves, at most
+    patience:int=2, # see `Patience`
     rounds:int=3, # turns
     sample:int=12, # plain fits in each turn
-) -> pd.DataFrame: # one row a turn and way: seconds, and seconds for all heads
-    "Times a sweep of MLPs as one stack against the same heads one after another in plain PyTorch"
-    x, labels = toy_curves(n + n // 10, T, d)
+) -> pd.DataFrame: # one row a turn and way: seconds on the clock and of the processor, for those trained and for all heads
+    "Times a sweep of MLPs as one stack against the same heads one after another in plain PyTorch, all trained to the end"
+    x, labels = toy_curves(n + n // 10, T, d, noise=3.)
     x, y, heads, rows = torch.as_tensor(x), torch.as_tensor(labels['both']), n_lrs * T * n_seeds, []
     train, valid, lrs = (x[:n], y[:n]), (x[n:], y[n:]), PAPER_LRS[:n_lrs]
-    def stack(): probe_head('mlp', train, valid, valid, 4, range(T), lrs, range(n_seeds), epochs, device='cpu')
-    def plain():
-        for i in range(sample): fit_plain(x[:n, i % T].contiguous(), y[:n], x[n:, i % T].contiguous(), y[n:], lrs[i % n_lrs], i, epochs)
+    def stack(): return probe_head('mlp', train, valid, valid, 4, range(T), lrs, range(n_seeds), epochs, patience, device='cpu').stopped.replace(0, epochs).mean()
+    def one(i): return fit_plain(x[:n, i % T].contiguous(), y[:n], x[n:, i % T].contiguous(), y[n:], lrs[i % n_lrs], i, epochs, patience)[1]
+    def plain(): return np.mean([one(i) for i in range(sample)])
     fit_plain(x[:300, 0], y[:300], x[n:, 0], y[n:], 1e-3, 0, 1) # the first use of an optimiser imports half of PyTorch
     for turn in range(rounds):
         for way, fit, timed in ('stack', stack, heads), ('one by one', plain, sample):
-            start = time.perf_counter()
-            fit()
-            s = time.perf_counter() - start
-            rows.append(dict(turn=turn, way=way, heads=timed, epochs=epochs, curves=n, seconds=s, all_heads=s * heads / timed,
+            start, used = time.perf_counter(), time.process_time()
+            mean = fit()
+            s, cpu = time.perf_counter() - start, time.process_time() - used
+            rows.append(dict(turn=turn, way=way, heads=timed, mean_epochs=mean, curves=n, seconds=s, cpu=cpu, all_heads=s * heads / timed, all_cpu=cpu * heads / timed,
                              threads=torch.get_num_threads(), bf16=way == 'stack' and fast_bf16(), torch=torch.__version__))
     df = pd.DataFrame(rows).round(3)
     if out is not None:
