@@ -3,7 +3,8 @@
 Settings are varied around a centre, on Synthetic and CIFAR10 at 16 pixels, with two seeds. Fits that are in the table are not repeated.
 Adam gets as many more steps as its cheaper step allows, so that all fits take the same time. Read on page 22.
 """
-import sys, time
+import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from trajdrl.cli import make_networks, make_settings
 from trajdrl.core import atomic_path
 from trajdrl.data import load_data, to_dls
 from trajdrl.diffusion import diffusion_learner, train_diffusion
+from trajdrl.optimizer import Muon
 
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'optimizer_search.csv'
 STEPS, ADAM_STEPS = 250, 280
@@ -27,15 +29,11 @@ def fit(dataset, way, seed):
     data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed)
     names = 'optimizer', 'lr', 'clip', 'ema', 'lambda_z', 'weighting', 'stratify', 'bf16', 'seed'
     learn = diffusion_learner(to_dls(data, s.bs, s.seed, 'cpu'), *make_networks(s, data.channels, data.size), **{k: getattr(s, k) for k in names})
-    if way['optimizer'] == 'muon': learn.opt_func.keywords['opt'] = lambda ps, **kw: make(ps, momentum=way['momentum'], **kw)
+    if way['optimizer'] == 'muon': learn.opt_func.keywords['opt'] = partial(Muon, momentum=way['momentum'])
     start, cpu = time.time(), time.process_time()
     log = train_diffusion(learn, s.steps, s.steps, s.warmup, s.schedule)
     return dict(dataset=dataset, **way, seed=seed, steps=s.steps, valid_loss=log.valid_loss.iloc[-1], seconds=round(time.time() - start, 1),
                 cpu_seconds=round(time.process_time() - cpu, 1), threads=torch.get_num_threads(), torch=torch.__version__)
-
-def make(params, **kwargs):
-    from trajdrl.optimizer import Muon
-    return Muon(params, **kwargs)
 
 if __name__ == '__main__':
     rows = pd.read_csv(OUT).to_dict('records') if OUT.exists() else []
