@@ -159,6 +159,7 @@ def _state(learn):
 
 def _made_with(learn): return dict(optimizer=type(learn.opt.opt).__name__, sde=json.dumps(learn.model.score.sde.config())) # text, as safetensors wants it
 
+# %% ../nbs/05_diffusion.ipynb #6671e315
 @door(learn=_TRAINED)
 def save_checkpoint(
     learn:Learner, # from `diffusion_learner`
@@ -190,6 +191,7 @@ def load_checkpoint(
     learn.opt.opt.load_state_dict(opt)
     return int(meta['step'])
 
+# %% ../nbs/05_diffusion.ipynb #b6c2d593
 def _read_checkpoint(path):
     "What a checkpoint says of itself, and its tensors by name"
     try:
@@ -305,6 +307,7 @@ def train_diffusion(
     if start < rounds: learn.fit(rounds, cbs=ParamScheduler({'lr': sched}), start_epoch=start)
     return pd.DataFrame(learn.run_log.rows)
 
+# %% ../nbs/05_diffusion.ipynb #0f2af93e
 def _prepare(learn):
     "Moves the model to its device, before optimiser and average are made or loaded, and makes the optimiser"
     learn.model.to(learn.dls.device)
@@ -329,8 +332,10 @@ def ema_encoder(
     return learn.ema.average.module.encoder.eval().requires_grad_(False)
 
 # %% ../nbs/05_diffusion.ipynb #329d0324
+_FEW = Rule(lambda x: IMAGES.takes(x) and len(x) >= 3, f'at least three images, {IMAGES.remedy}')
+
 @torch.no_grad()
-@door(encoder=of_kind(Encoder, 'an Encoder'), score=of_kind(ScoreNet, 'a ScoreNet'), x0=IMAGES, seed=SEED, bs=whole(1))
+@door(encoder=of_kind(Encoder, 'an Encoder'), score=of_kind(ScoreNet, 'a ScoreNet'), x0=_FEW, seed=SEED, bs=whole(1))
 def code_use(
     encoder:Encoder, # E(x0, t)
     score:ScoreNet, # s(xt, t, z)
@@ -340,7 +345,6 @@ def code_use(
     bs:int=128, # images in a batch
 ) -> pd.DataFrame: # time, true, shuffled, rise, lo, hi
     "Loss of equation 4 with each image's own code and with another's, and the relative rise with its 95 % interval over images"
-    if len(x0) < 3: refuse('x0', x0, 'three images at least')
     gen, rows = torch.Generator().manual_seed(seed), []
     for time in as_times(times):
         eps = torch.randn(x0.shape, generator=gen).to(x0.device)

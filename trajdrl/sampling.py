@@ -51,6 +51,7 @@ def _unfaded(score, sde, n):
     means = ms.tolist()
     return ts, means, (stds / ms)**2, lambda y, i: means[i] * score(means[i] * y, ts[i])
 
+# %% ../nbs/06_sampling.ipynb #5261c836
 @torch.no_grad()
 @door(score=_SCORE, x=_NOISE, sde=_PROCESS, n=whole(1), order=whole(1, 2))
 def sample_heun(
@@ -100,6 +101,7 @@ def _langevin(s, y, i, snr, generator):
     step = 2 * (snr * norm(noise) / norm(s))**2
     return y + step * s + (2 * step).sqrt() * noise
 
+# %% ../nbs/06_sampling.ipynb #850a1b75
 @torch.no_grad()
 @door(score=_SCORE, x=_NOISE, sde=_PROCESS, n=whole(1), n_corrector=whole(0), snr=number(0))
 def sample_pc(
@@ -130,6 +132,7 @@ def _divergence(f, x, t, v):
         grad, = torch.autograd.grad((slope * v).sum(), x)
     return slope.detach(), (grad * v).flatten(1).sum(1).detach()
 
+# %% ../nbs/06_sampling.ipynb #d1d9cd36
 _NEAR = Rule(lambda x: x.is_floating_point() and x.ndim == 4 and x.abs().max() <= 10, 'floats (b, c, h, w) on the scale of [-1, 1]') # a density has values outside too; bytes are a mistake
 
 @door(score=_SCORE, x0=_NEAR, sde=_PROCESS, n_probes=whole(1), t_min=number(0, .999), rtol=number(1e-12), atol=number(0), seed=SEED)
@@ -180,7 +183,6 @@ def decode(
 
 # %% ../nbs/06_sampling.ipynb #5dfbb995
 _PARTS = (0, .3, .5, .7, 1)
-_SHARES = Rule(lambda ws: np.size(ws) and ((np.atleast_1d(ws) >= 0) & (np.atleast_1d(ws) <= 1)).all(), 'numbers from 0 to 1', lambda ws: np.atleast_1d(ws).tolist())
 
 def decode_parts(
     score:ScoreNet, # trained with `encoder`
@@ -192,6 +194,9 @@ def decode_parts(
     "Images, their decodes from single times, and from the whole curve"
     parts = {f'z({float(t):.3g})': decode(score, encoder, x0, t, **kwargs) for t in as_times(times)}
     return {'image': x0, **parts, 'whole curve': decode(score, encoder, x0, **kwargs)}
+
+# %% ../nbs/06_sampling.ipynb #800cad9c
+_SHARES = Rule(lambda ws: np.size(ws) and ((np.atleast_1d(ws) >= 0) & (np.atleast_1d(ws) <= 1)).all(), 'numbers from 0 to 1', lambda ws: np.atleast_1d(ws).tolist())
 
 @door(encoder=_ENCODER, a=IMAGES, b=IMAGES, shares=_SHARES)
 def decode_mixes(
@@ -238,6 +243,7 @@ def save_rows(
     info.add_text('rows', json.dumps(list(parts)))
     with atomic_path(path) as p: Image.fromarray(flat[..., 0] if c == 1 else flat).save(p, format='PNG', pnginfo=info)
 
+# %% ../nbs/06_sampling.ipynb #c38bb54e
 def _load_rows(path): # of `save_rows` -> names, pixels (rows * h, b * w) or (rows * h, b * w, 3), uint8
     "Names and pixels of a PNG from `save_rows`"
     try:
