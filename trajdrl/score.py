@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from torch import nn
 
 from .core import Rule, door, number, of_kind, one_of, refuse, whole
-from .encoder import TimeEmbedding, group_norm, scale_shift
+from .encoder import _CODERS, Pretrained, TimeEmbedding, group_norm, scale_shift
 from .sde import SDE, VESDE, as_t
 
 # %% ../nbs/04_score.ipynb #c54c4600
@@ -106,8 +106,9 @@ class _SelfAttention(nn.Module):
 _MULTS = Rule(lambda ms: len(ms) and all(int(m) == m >= 1 for m in ms), 'channels of each level, such as (1, 2, 2)', lambda ms: [int(m) for m in ms])
 _LEVELS = Rule(lambda ls: all(int(l) == l >= 0 for l in ls), 'the levels that have it, such as (1,), or ()', tuple)
 
-class ScoreNet(nn.Module):
+class ScoreNet(nn.Module, Pretrained, library_name='trajdrl', coders=_CODERS):
     "NCSN++ conditioned on the time and the code (appendix A)"
+    part = 'score'
     @door(d=whole(1), channels=whole(1), base=whole(1), mults=_MULTS, blocks=whole(1), attention=_LEVELS, scaling=one_of(['sigma', 'edm']), fourier_scale=number(0),
           dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'))
     def __init__(self,
@@ -206,7 +207,7 @@ def forward(self:ScoreNet,
 DATA_STD = 0.5 # sigma_d, standard deviation of images in [-1, 1]
 
 # %% ../nbs/04_score.ipynb #a7c5e0fe
-class SlimScoreNet(ScoreNet):
+class SlimScoreNet(ScoreNet, library_name='trajdrl', coders=_CODERS):
     "`ScoreNet` with its residual blocks below full resolution only, and plain resampling; ours, for small machines"
 
 @patch
