@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from .attention import profile_facts
-from .cli import main_granularity
 from .core import as_time, mean_interval
 from .downstream import HEAD_STYLE, can_pair, paired_difference, paired_gain, select, summarise, unit_means, unit_of
 from .figures import Tables, main_head
 from .mine import mi_falloff
+from .report import main_granularity
 from .separation import separation_facts
 
 # %% ../nbs/18_claims.ipynb #b49a92d6

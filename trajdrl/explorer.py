@@ -26,7 +26,8 @@ from safetensors.torch import save_file
 from sklearn.neighbors import NearestNeighbors
 
 from .attention import fit_heads, read_head
-from .cli import Run, slug
+from .report import slug
+from .run import Run
 from .core import atomic_path, check_choice, check_kind, check_number
 from .data import read_image, to_float
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
