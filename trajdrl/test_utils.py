@@ -17,6 +17,7 @@ from .data import ImageData, synthetic, to_dls
 from .diffusion import diffusion_learner
 from .encoder import Encoder
 from .score import ScoreNet
+from .sde import SDE, VESDE
 from .trajectory import Curves
 
 # %% ../nbs/07a_test_utils.ipynb #c0af90f8
@@ -34,13 +35,14 @@ def tiny_learner(
     out=None, # run folder
     d:int=4, # dimension of the code
     data=None, # from `load_data`; `None`: `tiny_data()`
+    sde:SDE=VESDE(), # the noise process
     **kwargs, # passed to `diffusion_learner`
 ) -> Learner:
     "A `diffusion_learner` of two very small networks, for examples and tests"
     torch.manual_seed(0)
     data = data or tiny_data()
-    encoder = Encoder(d, kind, data.channels, depth=10, width=1, pool=2, size=data.size)
-    score = ScoreNet(d, data.channels, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1.)
+    encoder = Encoder(d, kind, data.channels, depth=10, width=1, pool=2, size=data.size, sde=sde)
+    score = ScoreNet(d, data.channels, base=8, mults=(1, 2), blocks=1, attention=(), fir=False, film=True, scaling='edm', fourier_scale=1., sde=sde)
     return diffusion_learner(to_dls(data, bs=16), encoder, score, out, **{'lr': 2e-3, 'weighting': 'edm', 'stratify': True, **kwargs})
 
 # %% ../nbs/07a_test_utils.ipynb #62e56cf8
