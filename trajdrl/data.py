@@ -48,21 +48,19 @@ class ImageData:
 
 # %% ../nbs/02b_data.ipynb #28cbef81
 _PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3')
-_TABLE = of_kind(dict, 'a dictionary, as that of load_data')
+
+def _classes(n, k): # rule of labels: n rows, k classes
+    takes = lambda y: np.shape(y) == (n,) and (not n or np.asarray(y).dtype.kind in 'iu' and 0 <= np.min(y) <= np.max(y) < k)
+    return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: np.asarray(y).astype(np.int64, copy=False))
 
 @patch
 def _check(self:ImageData):
     "Images, labels, vocabularies and splits fit together, or the error says which does not; labels become int64 arrays"
     n = len(_PIXELS('images', self.images))
-    for k in 'labels', 'vocabs', 'splits': _TABLE(k, getattr(self, k))
-    if not self.labels or set(self.labels) != set(self.vocabs): refuse('labels', list(self.labels), 'labels of the tasks in vocabs, at least one')
-    self.labels = {t: np.asarray(y) for t, y in self.labels.items()}
-    for t, y in self.labels.items():
-        fits = y.shape == (n,) and (not n or y.dtype.kind in 'iu' and 0 <= y.min() <= y.max() < len(self.vocabs[t]))
-        if not fits: refuse(f'labels[{t!r}]', y, f'{n} whole numbers, places in vocabs[{t!r}]')
-        self.labels[t] = y.astype(np.int64, copy=False)
-    ends = [(getattr(s, 'start', None), getattr(s, 'stop', None)) for s in self.splits.values()]
-    if [a for a, _ in ends] + [n] != [0] + [b for _, b in ends]: refuse('splits', self.splits, f'slices that cover the {n} rows one after another')
+    Rule(lambda l: len(l) and set(l) == set(self.vocabs), 'labels of the tasks in vocabs, at least one')('labels', self.labels)
+    self.labels = {t: _classes(n, len(self.vocabs[t]))(f'labels[{t!r}]', y) for t, y in self.labels.items()}
+    covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n]
+    Rule(covers, f'slices that cover the {n} rows one after another')('splits', self.splits)
 
 # %% ../nbs/02b_data.ipynb #55c69aea
 @patch
@@ -117,7 +115,7 @@ class DataSet:
     size:int=32 # height and width in pixels; the paper's
     flip:bool=True # does a mirrored image keep its labels?
     presets:dict=field(default_factory=dict) # preset -> settings that differ for it
-    paper:bool=True # is it one of the paper's?
+    paper:bool=False # is it one of the paper's?
     natural:tuple=() # tasks of natural images, in the paper's figure 3
     spread:tuple=() # tasks that attention reads all along the curve, by the paper
     late:tuple=() # tasks that attention reads late, by the paper
@@ -127,15 +125,15 @@ class DataSet:
 
 DATASETS = {}
 
-# %% ../nbs/02b_data.ipynb #57818537
+# %% ../nbs/02b_data.ipynb #d8f74f6f
 _LONG = dict(steps=250_000, epochs=1500)
-DATASETS['synthetic'] = DataSet('Synthetic', draw=draw_synthetic, flip=False, presets=dict(paper=_LONG), spread=('background',), late=('location',))
+DATASETS['synthetic'] = DataSet('Synthetic', paper=True, draw=draw_synthetic, flip=False, presets=dict(paper=_LONG), spread=('background',), late=('location',))
 
 # %% ../nbs/02b_data.ipynb #93d11282
 def _untar(url): return f'get it with: python -c "from fastai.data.external import untar_data, URLs; untar_data(URLs.{url})"'
 def _list_mnist(root, seed): return list_parts(root, dict(train='training', test='testing'), task='digit')
 
-DATASETS['colored_mnist'] = DataSet('Colored-MNIST', lister=_list_mnist, folder='mnist_png', needs=('training', 'testing'), how=_untar('MNIST'), n_classes=10,
+DATASETS['colored_mnist'] = DataSet('Colored-MNIST', paper=True, lister=_list_mnist, folder='mnist_png', needs=('training', 'testing'), how=_untar('MNIST'), n_classes=10,
     coloured=True, flip=False, presets=dict(paper=_LONG), spread=('background', 'foreground'), late=('digit',))
 
 # %% ../nbs/02b_data.ipynb #0b7c3fa3
@@ -143,9 +141,9 @@ _TRAIN_TEST = dict(train='train', test='test')
 def _list_cifar10(root, seed): return list_parts(root, _TRAIN_TEST)
 def _list_cifar100(root, seed): return list_parts(root, _TRAIN_TEST, last=True)
 
-DATASETS['cifar10'] = DataSet('CIFAR10', lister=_list_cifar10, folder='cifar10', needs=('train', 'test'), how=_untar('CIFAR'), n_classes=10,
+DATASETS['cifar10'] = DataSet('CIFAR10', paper=True, lister=_list_cifar10, folder='cifar10', needs=('train', 'test'), how=_untar('CIFAR'), n_classes=10,
     presets=dict(quick=dict(n_train=20_000), small=dict(n_train=None, steps=5000)), natural=('class',))
-DATASETS['cifar100'] = DataSet('CIFAR100', lister=_list_cifar100, folder='cifar100', needs=('train', 'test'), how=_untar('CIFAR_100'), n_classes=100,
+DATASETS['cifar100'] = DataSet('CIFAR100', paper=True, lister=_list_cifar100, folder='cifar100', needs=('train', 'test'), how=_untar('CIFAR_100'), n_classes=100,
     natural=('class',))
 
 # %% ../nbs/02b_data.ipynb #328052f9
@@ -161,7 +159,7 @@ def _list_mini_imagenet(root, seed):
     df = pd.concat(tables.values())
     return list_pooled(np.array([str(root/'images'/f) for f in df.filename]), df.label.to_numpy(str), seed)
 
-DATASETS['mini_imagenet'] = DataSet('Mini-ImageNet', lister=_list_mini_imagenet, folder='mini_imagenet', n_classes=100, size=84,
+DATASETS['mini_imagenet'] = DataSet('Mini-ImageNet', paper=True, lister=_list_mini_imagenet, folder='mini_imagenet', n_classes=100, size=84,
     how='put into it images/ with train.csv, val.csv and test.csv (columns filename, label), or one folder of images for each of the 100 classes',
     presets=dict(paper=dict(attention=(2,))), natural=('class',)) # level 2 is about 16 x 16 there
 
@@ -176,12 +174,12 @@ def _list_celeba(root, seed):
     labels = {k: (df[k].to_numpy() == 1).astype(np.int64) for k in df}
     return Listing(files, np.array(['train', 'valid', 'test'])[parts], labels, {k: ['no', 'yes'] for k in labels})
 
-DATASETS['celeba'] = DataSet('CelebA', lister=_list_celeba, folder='celeba', needs=('img_align_celeba', 'list_attr_celeba.txt', 'list_eval_partition.txt'), size=64,
+DATASETS['celeba'] = DataSet('CelebA', paper=True, lister=_list_celeba, folder='celeba', needs=('img_align_celeba', 'list_attr_celeba.txt', 'list_eval_partition.txt'), size=64,
     how='put into it img_align_celeba/, list_attr_celeba.txt and list_eval_partition.txt, as torchvision.datasets.CelebA leaves them',
     presets=dict(paper=dict(steps=250_000, attention=(2,)))) # level 2 is 16 x 16 there
 
-# %% ../nbs/02b_data.ipynb #4011f657
-DATASETS['folder'] = DataSet('own images', lister=list_folder, paper=False)
+# %% ../nbs/02b_data.ipynb #d0bef9eb
+DATASETS['folder'] = DataSet('own images', lister=list_folder)
 
 # %% ../nbs/02b_data.ipynb #8329e3e1
 def _data_home():
@@ -198,6 +196,7 @@ def _find_folder(name, path=None):
     if missing: raise FileNotFoundError(f'{name} is not in {root} ({missing} does not exist); {src.how}')
     return root
 
+# %% ../nbs/02b_data.ipynb #cb9c4c1b
 def _list(name, path=None, seed=0):
     "`Listing` of a named data set, its classes counted"
     root, src = _find_folder(name, path), DATASETS[name]
@@ -338,6 +337,13 @@ def do_item(self:ImageDL, s): return s or 0
 @patch
 def do_batch(self:ImageDL, b): return self.create_batch(np.array(b))
 
+# %% ../nbs/02b_data.ipynb #07584618
+def _grid_axes(n, ncols, imsize): # at least n axes, without frames
+    ncols = min(n, ncols or int(np.ceil(n**.5)))
+    axs = np.ravel(subplots(-(-n//ncols), ncols, imsize=imsize, dpi=80, layout='constrained')[1])
+    for ax in axs: ax.axis('off')
+    return list(axs)
+
 # %% ../nbs/02b_data.ipynb #07584617
 @patch
 def show_batch(self:ImageDL,
@@ -359,12 +365,6 @@ def show_batch(self:ImageDL,
     axs = [show_image(im, ctx=ax, **kwargs) for im, ax in zip(x[:n], ctxs)]
     for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7)
     return axs
-
-def _grid_axes(n, ncols, imsize): # at least n axes, without frames
-    ncols = min(n, ncols or int(np.ceil(n**.5)))
-    axs = np.ravel(subplots(-(-n//ncols), ncols, imsize=imsize, dpi=80, layout='constrained')[1])
-    for ax in axs: ax.axis('off')
-    return list(axs)
 
 # %% ../nbs/02b_data.ipynb #8e17efc3
 @door(data=of_kind(ImageData, 'an ImageData, as of load_data'), bs=whole(1), seed=SEED, n_steps=whole(1))

@@ -117,7 +117,7 @@ def _match(self:TrajectoryStore, encoder, data):
 @patch
 def _open(self:TrajectoryStore, name, shape):
     "One of the store's arrays, mapped from disk, of the shape it must have"
-    path, error = self.path/f'{name}.npy', None
+    path = self.path/f'{name}.npy'
     try: a = np.load(path, mmap_mode='r')
     except (OSError, ValueError, EOFError) as e: error = e
     else: error = None if a.shape == shape and not a.dtype.hasobject else f'shape {a.shape}, not {shape}'
@@ -139,19 +139,7 @@ def encode_data(
     "Encodes a data set into a store, or finishes one that was interrupted"
     out, train = Path(out), data.splits.get('train', slice(0, 0))
     if train.start == train.stop: refuse('data', data, 'images with a train split, whose statistics a store keeps; encode takes images without')
-    meta = _begin(out, encoder.eval(), data, times, bf16)
-    n, first, start = len(data), meta['done'], time.time()
-    codes, last = np.load(out/'codes.npy', mmap_mode='r+'), start
-    for i in range(first, n, bs):
-        codes[i:i+bs] = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
-        if time.time() - last >= save_every or i + bs >= n:
-            last, meta['done'] = time.time(), min(i + bs, n)
-            codes.flush()
-            if meta['done'] == n: _save_stats(out, codes[train])
-            save_json(out/'store.json', meta)
-            speed = (meta['done'] - first) / (last - start)
-            left = (n - meta['done']) / speed / 60
-            if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {left:.1f} min left')
+    _fill(out, encoder, data, times, bs, bf16, log, save_every, _begin(out, encoder.eval(), data, times, bf16))
     return TrajectoryStore(out, encoder, data)
 
 # %% ../nbs/07_trajectory.ipynb #cdf160ca
@@ -173,6 +161,22 @@ def _begin(out, encoder, data, times, bf16):
     meta = dict(**origin, shape=shape, done=0, vocabs=data.vocabs, splits=splits, made_with=provenance())
     save_json(out/'store.json', meta)
     return meta
+
+# %% ../nbs/07_trajectory.ipynb #8eb1c012
+def _fill(out, encoder, data, times, bs, bf16, log, save_every, meta):
+    "Encodes what is not done, saving every few seconds"
+    n, first, start = len(data), meta['done'], time.time()
+    codes, last = np.load(out/'codes.npy', mmap_mode='r+'), start
+    for i in range(first, n, bs):
+        codes[i:i+bs] = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
+        if time.time() - last >= save_every or i + bs >= n:
+            last, meta['done'] = time.time(), min(i + bs, n)
+            codes.flush()
+            if meta['done'] == n: _save_stats(out, codes[data.splits['train']])
+            save_json(out/'store.json', meta)
+            speed = (meta['done'] - first) / (last - start)
+            left = (n - meta['done']) / speed / 60
+            if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {left:.1f} min left')
 
 # %% ../nbs/07_trajectory.ipynb #b3195a23
 def _save_stats(out, train, block=1024):
