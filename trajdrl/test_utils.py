@@ -13,7 +13,7 @@ import torch
 from fastai.learner import Learner
 
 from .core import *
-from .data import ImageData, synthetic, to_dls
+from .data import ImageData, load_data, to_dls
 from .diffusion import diffusion_learner
 from .encoder import Encoder
 from .score import ScoreNet
@@ -27,7 +27,7 @@ def tiny_data(
     seed:int=0, # another seed, other images
 ) -> ImageData:
     "A tiny Synthetic data set; a quarter of the training rows is validation"
-    return synthetic(size, n, max(1, n // 2), valid_frac=.25, seed=seed)
+    return load_data('synthetic', size, n, max(1, n // 2), valid_frac=.25, seed=seed)
 
 # %% ../nbs/07a_test_utils.ipynb #9868f697
 def tiny_learner(
