@@ -23,7 +23,7 @@ from trajdrl.diffusion import code_penalty, diffusion_learner
 from trajdrl.encoder import sample_code
 from trajdrl.run import make_networks
 from trajdrl.settings import make_settings
-from trajdrl.score import Dropout
+from trajdrl.score import _Dropout
 
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'bench_step.csv' if '__file__' in globals() else None
 
@@ -60,7 +60,7 @@ def _conv_up(x, size):
 @contextmanager
 def plain_parts():
     "A context in which score networks filter by convolutions, and drop out as PyTorch does"
-    with patch.multiple('trajdrl.score', fir_down=_conv_down, fir_up=_conv_up), patch.object(Dropout, 'forward', nn.Dropout.forward): yield
+    with patch.multiple('trajdrl.score', _fir_down=_conv_down, _fir_up=_conv_up), patch.object(_Dropout, 'forward', nn.Dropout.forward): yield
 
 def plain_step(
     nets:nn.ModuleList, # encoder and score network

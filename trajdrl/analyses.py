@@ -21,7 +21,7 @@ from .data import ImageData
 from .downstream import PROBES, check_plan, find_rows, probe_store, read_rows
 from .mine import mi_table, read_mi
 from .run import *
-from .sde import VESDE
+from .sde import sde_of
 from .separation import separation
 from .settings import *
 from .trajectory import TrajectoryStore, encode_data
@@ -163,8 +163,7 @@ def _measure_sweep(run, s, log):
     tasks, (kw, widths), moved = _tasks(run, s), _head_kw(run, s), {10, *s.transfer} if s.transfer else set()
     store = curves_for(run, union_times(*s.granularity, *moved), s.n_train, s.n_test, log)
     probe_store(store, sorted(s.granularity), tasks, s.heads, run.path/'sweep.csv', log, **kw, head_kw=widths)
-    sde = VESDE(run.settings.sigma_min, run.settings.sigma_max)
-    if moved: transfer(store, 10, s.transfer, tasks, out=run.path/'transfer.csv', log=log, sde=sde, **kw, **widths['transformer'])
+    if moved: transfer(store, 10, s.transfer, tasks, out=run.path/'transfer.csv', log=log, sde=sde_of(run.settings), **kw, **widths['transformer'])
 
 ANALYSES['sweep'] = Analysis(SweepSettings, _measure_sweep, 'Accuracy of heads on the whole curve by granularity and code dimension; encoders of other dimensions are trained first.' + AGAIN,
                              dict(sweep=TableFile('sweep.csv', ['test_acc', 'selected'], 'trajdrl_sweep DIR'),

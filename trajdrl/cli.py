@@ -76,11 +76,11 @@ def _preset_line(f):
     "The help of a setting of a run"
     v = preset_values(f.name)
     text = v['quick'] if len(set(v.values())) == 1 else ', '.join(f'{k}: {o}' for k, o in v.items())
-    return f'{f.metadata["help"]} [{text}]'
+    return f'{meaning(f)} [{text}]'
 
 def _exceptions():
     "What the presets change for single data sets, a line each"
-    lines = [f'  {p}, {d}: ' + ', '.join(f'{k} {as_text(v)}' for k, v in o.items()) for d in [*DATASETS, 'folder'] for p in PRESETS[:3] if (o := data_presets(d, p))]
+    lines = [f'  {p}, {d}: ' + ', '.join(f'{k} {as_text(v)}' for k, v in o.items()) for d, entry in DATASETS.items() for p, o in entry.presets.items() if o]
     return 'Values in brackets are those of the presets, as for synthetic. Other data sets differ in:\n' + '\n'.join(lines)
 
 _PRESET = next(f for f in dataclasses.fields(Settings) if f.name == 'preset')
@@ -91,7 +91,7 @@ def run_parser(
 ) -> Parser:
     "The parser of a command that starts a run"
     p = Parser(prog, description, 'DATASET --out DIR', epilog=_exceptions())
-    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(DATASETS)}, or the path of a folder of class folders')
+    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n, d in DATASETS.items() if d.paper)}, or the path of a folder of class folders')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')
     for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset'})
@@ -242,7 +242,7 @@ def analysis_command(
     def body(argv):
         a, log = ANALYSES[name], Progress()
         p = Parser(f'trajdrl_{name}', a.does)
-        p.settings(a.settings, lambda f: f'{f.metadata["help"]} [{as_text(f.default)}]')
+        p.settings(a.settings, lambda f: f'{meaning(f)} [{as_text(f.default)}]')
         given, more = _parse(p, argv)
         run = Run(more['dir'], device=more.get('device'))
         analyse(run, name, log, **given)

@@ -28,7 +28,8 @@ from .attention import fit_heads, read_head
 from .report import slug
 from .run import Run
 from .core import atomic_path, check_choice, check_kind, check_number
-from .data import read_image, to_float
+from .data import to_float
+from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .sampling import decode

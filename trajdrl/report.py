@@ -359,7 +359,7 @@ def _backing(run, df, files):
     drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')] if samples.exists() else []
     fold = lambda title, rows: fx.Details(fx.Summary(title), html_table(rows))
     number = lambda r, k, f: format(r[k], f) if k in r else ''
-    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': f.metadata['help']} for k, f in FIELDS.items()]
+    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items()]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
              'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}

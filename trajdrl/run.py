@@ -21,12 +21,13 @@ from matplotlib.figure import Figure
 
 from .core import *
 from .data import load_data, to_dls, to_float
-from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, lr_schedule, train_diffusion
+from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import check_plan, probe_store
 from .encoder import Encoder, n_params
 from .heads import weights_from
 from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
 from .score import ScoreNet, SlimScoreNet
+from .sde import sde_of
 from .settings import *
 from .trajectory import TrajectoryStore, encode_data
 
@@ -150,7 +151,7 @@ def make_networks(
     size:int, # height and width of the images
 ): # encoder, score network
     "The two networks of a run, with the initial weights of its seed"
-    both = dict(channels=channels, **_chosen(s, 'film fourier_scale sigma_min sigma_max'))
+    both = dict(channels=channels, **_chosen(s, 'film fourier_scale'), sde=sde_of(s))
     with weights_from(s.seed):
         encoder = Encoder(s.d, s.kind, size=size, **_chosen(s, 'depth width pool'), **both)
         return encoder, (SlimScoreNet if s.slim else ScoreNet)(s.d, **_chosen(s, 'base mults blocks attention fir scaling dropout'), **both)
@@ -188,7 +189,6 @@ def _free(out):
 def _settle(s, tasks):
     "Refuses a setting that would only fail in a later stage"
     obey(s)
-    lr_schedule(s.lr, s.steps, s.warmup, s.schedule)
     check_plan(s.heads, **{k: v for k, v in head_kw(s).items() if k in ('lrs', 'seeds', 'epochs', 'patience')})
     for t in s.tasks: one_of(tasks)('tasks', t)
 
