@@ -8,7 +8,7 @@ __all__ = ['FOURS', 'RULES', 'PRESETS', 'MAIN_HEADS', 'BASELINES', 'GROUPS', 'FI
            'preset_values']
 
 # %% ../nbs/11a_settings.ipynb #stimport
-import dataclasses, os
+import dataclasses, os, re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +51,8 @@ def meaning(
     "What a setting means, and its bounds"
     rule = _rule(f)
     says = rule.remedy() if rule and callable(rule.remedy) else rule.remedy if rule else ''
-    return f.metadata['help'] + (f' ({says})' if says.startswith(('one of', 'a number', 'a whole number', 'a multiple')) else '')
+    bounds = re.match('one of.*|a multiple.*|a (?:whole )?number (?:of |from |between )(.*)', says)
+    return f.metadata['help'] + (f' ({bounds[1] or says})' if bounds else '')
 
 PRESETS = 'quick', 'small', 'paper', 'paper_text'
 
