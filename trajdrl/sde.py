@@ -44,7 +44,9 @@ class SDE:
     def __hash__(self): return hash((type(self), *vars(self).values()))
     def __repr__(self): return f'{type(self).__name__}({", ".join(f"{k}={v}" for k, v in vars(self).items())})'
 
-    def config(self): return dict(name=next((k for k, c in SDES.items() if c is type(self)), None) or refuse('sde', self, 'a process whose class is in SDES'), **vars(self))
+    @property
+    def name(self): return next((k for k, c in SDES.items() if c is type(self)), None) or refuse('sde', self, 'a process whose class is in SDES')
+    def config(self): return dict(name=self.name, **vars(self)) # what is saved
     def sigma(self, t): return self.log_sigma(t).exp() # noise in units of what is left of the image
 
     def perturb(self,
