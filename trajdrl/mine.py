@@ -165,6 +165,16 @@ def _fit_stack(stack, loss, steps, lr, cosine=False, check=None, every=100):
         opt.step()
     if check: check()
 
+# %% ../nbs/10_mine.ipynb #41d3d2fa
+def _mine_stack(pairs, bs, steps, heldout, dtype, rate=.01):
+    "Networks of MINE for all members, their loss at a step, and the list that collects the bound"
+    stack, loss = _StatisticsStack(pairs.seeds, pairs.d, dtype=dtype).to(pairs.z.device), _MineLoss(rate)
+    plan = pairs.plan(bs, steps, heldout)
+    def at(step):
+        rows, shuffle = plan(step)
+        return loss(*stack(*pairs.read(rows), shuffle))
+    return stack, at, loss.values
+
 # %% ../nbs/10_mine.ipynb #8017990a
 def mine_paper(
     pairs:CodePairs, # the members
@@ -177,13 +187,9 @@ def mine_paper(
 ) -> torch.Tensor: # nats, (M,)
     "The paper's MINE: trained and scored on the same batches of all codes"
     steps = max(1, round(passes * (pairs.n // bs)))
-    stack, mine_loss = _StatisticsStack(pairs.seeds, pairs.d, dtype=dtype).to(pairs.z.device), _MineLoss(rate)
-    plan = pairs.plan(bs, steps, heldout=False)
-    def loss(step):
-        rows, shuffle = plan(step)
-        return mine_loss(*stack(*pairs.read(rows), shuffle))
+    stack, loss, values = _mine_stack(pairs, bs, steps, False, dtype, rate)
     _fit_stack(stack, loss, steps, lr)
-    return torch.stack(mine_loss.values[-last:]).mean(0)
+    return torch.stack(values[-last:]).mean(0)
 
 # %% ../nbs/10_mine.ipynb #36c58a85
 class _BestWeights:
@@ -211,11 +217,8 @@ def mine(
     dtype:torch.dtype=torch.float32, # of the matrix products
 ) -> torch.Tensor: # nats, (M,)
     "MINE on held-out codes: the paper's network and gradient, stopped on validation codes, scored on test codes"
-    stack, mine_loss = _StatisticsStack(pairs.seeds, pairs.d, dtype=dtype).to(pairs.z.device), _MineLoss()
-    plan, keep = pairs.plan(bs, steps), _BestWeights(stack, len(pairs))
-    def loss(step):
-        rows, shuffle = plan(step)
-        return mine_loss(*stack(*pairs.read(rows), shuffle))
+    stack, loss, _ = _mine_stack(pairs, bs, steps, True, dtype)
+    keep = _BestWeights(stack, len(pairs))
     _fit_stack(stack, loss, steps, lr, True, lambda: keep(_heldout_dv(stack, pairs, 1, 4)))
     keep.restore()
     return _heldout_dv(stack, pairs, 2, 8)
@@ -241,7 +244,6 @@ class _EmbedNet(Head):
     def forward(self, x): # (b, d) -> (b, n_out)
         return self.last(self.drop(F.elu(self.second(F.elu(self.first(x)))))) + self.direct(x)
 
-# %% ../nbs/10_mine.ipynb #8bba3c67
 class _EmbedStack(HeadStack):
     "Embeddings with a leading member axis; takes `(M, b, d)`"
     single = _EmbedNet
@@ -411,7 +413,7 @@ def _check_settings(name, settings):
         if k not in known: refuse(f'settings of {name}', k, one_of(known).remedy())
         for x in in_order(v): number(1 if isinstance(v, int) else 0)(k, x)
 
-# %% ../nbs/10_mine.ipynb #d1afcb7f
+# %% ../nbs/10_mine.ipynb #9d95e9b0
 @door(name=one_of(ESTIMATORS), group=whole(1))
 def estimate(
     name:str, # one of `ESTIMATORS`
