@@ -76,7 +76,7 @@ def regrid(
     return head
 
 # %% ../nbs/11_attention.ipynb #f8754a84
-@door(n_classes=whole(2), bs=whole(1), out=PATH, log=LOG)
+@door(n_classes=whole(2), seeds=SEEDS, epochs=whole(1), patience=whole(0), bs=whole(1), out=PATH, log=LOG)
 def attend(
     curves_train, # codes (n, T, d), T at least 2
     y_train, # labels (n,), 0 to n_classes-1
@@ -153,6 +153,7 @@ def _profile_line(rows, seconds):
             f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test accuracy {rows.test_acc.mean():.1%} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates('seed')))
 
 # %% ../nbs/11_attention.ipynb #cac4bae1
+@door(out=PATH, log=LOG)
 def attend_store(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=None, # which grid; all the store's times if `None`

@@ -28,7 +28,7 @@ def _grid_positions(way, times, trained=(), sde=VESDE()): # -> (T,)
 # %% ../nbs/11a_transfer.ipynb #d60e407c
 _GRIDS = Rule(lambda v: all(int(k) == k >= 1 for k in in_order(v)), 'granularities of at least 1', lambda v: [int(k) for k in in_order(v)])
 
-@door(granularity=whole(2), grids=_GRIDS, bs=whole(1), out=PATH, log=LOG)
+@door(granularity=whole(2), grids=_GRIDS, seeds=SEEDS, epochs=whole(1), patience=whole(0), bs=whole(1), out=PATH, log=LOG)
 def transfer(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=10, # the grid of training
