@@ -74,7 +74,7 @@ def extend(runs, name):
 def keep_networks(folder):
     "Leaves the averaged networks of a finished training in half precision, in `pretrained`"
     from safetensors.torch import save_file
-    from trajdrl.cli import Run
+    from trajdrl.run import Run
     (folder/'pretrained').mkdir(exist_ok=True)
     for name, net in zip(('encoder', 'score'), Run(folder, device='cpu').networks()):
         save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder/'pretrained'/f'{name}.safetensors')
