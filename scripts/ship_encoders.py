@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 from safetensors.torch import load_file
-from trajdrl.run import Settings, make_networks
-from trajdrl.results import summarise
+from trajdrl.run import make_networks
+from trajdrl.settings import Settings
+from trajdrl.downstream import summarise
 
 HOME = Path(__file__).parent.parent/'trajdrl'/'pretrained'
 LICENCES = dict(synthetic='drawn by this package', colored_mnist='MNIST (Creative Commons BY-SA 3.0), coloured by this package', cifar10='CIFAR-10 (no licence is stated by its authors; for research)')
@@ -41,6 +42,7 @@ def ship(run):
     for net, part in zip(make_networks(s, config['data']['channels'], config['data']['size']), ('encoder', 'score')):
         net.load_state_dict({k: v.float() for k, v in load_file(run/'pretrained'/f'{part}.safetensors').items()})
         net.half().save_pretrained(HOME/name/net.part)
+        (HOME/name/net.part/'model.safetensors').chmod(0o644)
         (HOME/name/net.part/'README.md').unlink()
     (HOME/name/'README.md').write_text(card(name, run, config), encoding='utf-8')
     print(HOME/name)
