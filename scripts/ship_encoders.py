@@ -9,7 +9,7 @@ import pandas as pd
 from safetensors.torch import load_file
 from trajdrl.run import make_networks
 from trajdrl.settings import Settings
-from trajdrl.downstream import summarise
+from trajdrl.results import summarise
 
 HOME = Path(__file__).parent.parent/'trajdrl'/'pretrained'
 LICENCES = dict(synthetic='drawn by this package', colored_mnist='MNIST (Creative Commons BY-SA 3.0), coloured by this package', cifar10='CIFAR-10 (no licence is stated by its authors; for research)')
