@@ -29,24 +29,42 @@ from .attention import fit_heads, read_head
 from .report import slug
 from .run import Run
 from .core import *
-from .data import to_float
+from .data import load_data, to_float
+from .encoder import Encoder, pretrained_names
 from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .sampling import decode
-from .trajectory import encode
+from .score import ScoreNet
+from .trajectory import encode, encode_data
+
+# %% ../nbs/16_explorer.ipynb #c9deaefa
+class _Built:
+    "An encoder that comes with the package, as far as `Explorer` needs it to be a run: with 1,500 training and 200 test images of its data set, encoded anew"
+    def __init__(self, name, device):
+        self.name, self.device, self.path, self.data = name, as_device(device), Path(tempfile.mkdtemp(prefix=f'{name}-')), None
+
+    def _part(self, cls): return cls.from_pretrained(self.name).eval().requires_grad_(False).to(self.device)
+    def encoder(self): return self._part(Encoder)
+    def networks(self): return self.encoder(), self._part(ScoreNet)
+
+    def load(self):
+        self.data = self.data or load_data(self.name.rsplit('-', 1)[0].replace('-', '_'), self.encoder().size, 1500, 200)
+        return self.data
+
+    def store(self): return encode_data(self.encoder(), self.load(), 10, self.path/'trajectory')
 
 # %% ../nbs/16_explorer.ipynb #989431a8
 class Explorer:
     "A finished run, seen one image, one task and one time at a time; as the last line of a cell, it shows its page"
     @door(run_folder=PATH, steps=whole(1), n_max=whole(2))
     def __init__(self,
-        run_folder, # folder of a run whose training and encoding are finished
+        run_folder, # folder of a run whose training and encoding are finished, or the name of an encoder that comes with the package
         device=None, # where encoder and score network run; the fastest there is if `None`
         steps:int=25, # of the solver that decodes
         n_max:int=10_000, # most training curves that a task's heads learn from
     ):
-        self.run = Run(run_folder, device=device)
+        self.run = _Built(run_folder, device) if run_folder in pretrained_names() else Run(run_folder, device=device)
         self.steps, self.n_max, self.encoder = steps, n_max, self.run.encoder() # says so where the training is not finished
         self.data, self.store = self.run.load(), self.run.store()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
