@@ -91,14 +91,13 @@ def _fit_linear(x, y, n_classes, epochs, bs, sgd, seed): # weight (T, d, classes
     n, T, d = x.shape
     w = [torch.zeros(T, d, n_classes, device=x.device, requires_grad=True), torch.zeros(T, n_classes, device=x.device, requires_grad=True)]
     opt, order = torch.optim.SGD(w, **sgd), torch.Generator().manual_seed(seed)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, epochs)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, epochs * -(-n // bs))
     for _ in range(epochs):
         for rows in torch.randperm(n, generator=order).to(x.device).split(bs):
             loss = F.cross_entropy(_linear(x[rows], *w).transpose(1, 2), y[rows, None].expand(-1, T), reduction='none')
             opt.zero_grad()
             loss.mean(0).sum().backward() # over images, then each time its own
-            opt.step()
-        schedule.step()
+            opt.step(), schedule.step()
     return w
 
 # %% ../nbs/09b_standard.ipynb #517aef6f
