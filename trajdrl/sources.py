@@ -13,6 +13,7 @@ from numbers import Real
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Protocol, runtime_checkable
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -224,10 +225,12 @@ class _Reached(Exception): "The layer whose features are wanted has been compute
 
 class UNetCodes(nn.Module):
     "Features of one layer of a diffusers U-Net for images noised to time t, averaged over the image"
+    @door(noise=one_of(('image', 'shared')), seed=SEED)
     def __init__(self,
         unet, # a diffusers U-Net, such as `UNet2DModel`
         scheduler, # the one it was trained with; it must have `alphas_cumprod`
         layer:str='mid_block', # name of the layer, dots for layers within
+        noise:str='image', # each image its own noise at each step, or 'shared': all images the same
         seed:int=0, # of the noise
         before=None, # turns images in [-1, 1] into what the U-Net takes, such as latents
         given:dict=None, # other inputs of the U-Net for one image, each (1, ...), such as `encoder_hidden_states`
@@ -237,19 +240,19 @@ class UNetCodes(nn.Module):
         super().__init__()
         if not hasattr(scheduler, 'alphas_cumprod'): refuse('scheduler', scheduler, 'one with alphas_cumprod, such as DDPMScheduler or DDIMScheduler')
         if layer not in dict(unet.named_modules()): refuse('layer', layer, f'the name of a layer, such as {", ".join(k for k, _ in unet.named_children())}')
-        self.unet, self.layer, self.seed, self.before, self.given = unet, layer, seed, before or nn.Identity(), given or {}
+        self.unet, self.layer, self.noise, self.seed, self.before, self.given = unet, layer, noise, seed, before or nn.Identity(), given or {}
         self.channels, self.size = channels or unet.config.in_channels, size or unet.config.sample_size
         self.register_buffer('alpha', scheduler.alphas_cumprod.clone().float(), persistent=False)
         with torch.no_grad(): self.d = self.eval().code(torch.zeros(1, self.channels, self.size, self.size, device=unet.device), 0).shape[1]
 
-    def noised(self, x, step): # (b, c, h, w)
-        eps = np.random.default_rng((self.seed, step)).standard_normal(x.shape[1:], dtype=np.float32)
-        a = self.alpha[step].to(x)
-        return a.sqrt() * x + (1 - a).sqrt() * torch.from_numpy(eps).to(x)
+    def eps(self, x0, shape, step): # (b, *shape), or (*shape)
+        draw = lambda *key: torch.from_numpy(np.random.default_rng((self.seed, step, *key)).standard_normal(shape, dtype=np.float32))
+        return draw() if self.noise == 'shared' else torch.stack([draw(crc32(im.tobytes())) for im in x0.float().cpu().numpy()])
 
     def code(self, x0, t): # (b, d)
         step = round(float(t) * (len(self.alpha) - 1))
-        h = self._features(self.noised(self.before(x0), step), step)
+        x, a = self.before(x0), self.alpha[step]
+        h = self._features(a.sqrt() * x + (1 - a).sqrt() * self.eps(x0, x.shape[1:], step).to(x), step)
         return h.flatten(2).mean(2) if h.ndim == 4 else h.mean(1) # maps (b, d, h, w), or tokens (b, n, d)
 
 # %% ../nbs/07b_sources.ipynb #0e08c651
