@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from torch import nn
 
 from .core import LOG, PATH, SEED, Rule, as_time, as_times, door, hash_arrays, in_order, of_kind, one_of, provenance, refuse, save_json, whole
@@ -255,8 +256,9 @@ class UNetCodes(nn.Module):
         h = self._features(a.sqrt() * x + (1 - a).sqrt() * self.eps(x0, x.shape[1:], step).to(x), step)
         return h.flatten(2).mean(2) if h.ndim == 4 else h.mean(1) # maps (b, d, h, w), or tokens (b, n, d)
 
-# %% ../nbs/07b_sources.ipynb #0e08c651
-def _features(self, x, step):
+# %% ../nbs/07b_sources.ipynb #aa40ade3
+@patch
+def _features(self:UNetCodes, x, step):
     "What the layer gives; the network is left there"
     seen = []
     def leave(module, args, out):
@@ -267,8 +269,6 @@ def _features(self, x, step):
     except _Reached: pass
     finally: hook.remove()
     return seen[0]
-
-UNetCodes._features = _features
 
 # %% ../nbs/07b_sources.ipynb #53a01cbc
 class ViTCodes(nn.Module):
