@@ -53,6 +53,9 @@ def get_feature_names_out(self:CurveTransformer,
     return np.array([f't={t} z{i}' for t in times for i in range(self.encoder.d)], dtype=object)
 
 @patch
+def __sklearn_clone__(self:CurveTransformer): return type(self)(**self.get_params(deep=False)) # one frozen encoder for all
+
+@patch
 def __sklearn_tags__(self:CurveTransformer):
     tags = super(CurveTransformer, self).__sklearn_tags__()
     tags.requires_fit, tags.transformer_tags.preserves_dtype = False, [] # codes are float32
