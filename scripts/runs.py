@@ -2,7 +2,9 @@
 
 Jobs are taken in order, each once, by as many of these processes as one starts; a job that fails is told and passed over. Each job is a list of trajdrl's commands
 on a folder below `--runs`; its output goes to `queue.log` there, with times. What is finished (tables, settings, log, the encoder and score network in half precision)
-is copied to `--results` after every command; checkpoints and curves are not.
+is copied to `--results` after every command; checkpoints and curves are not. Where a run's folder is lost, it is made again from there, with the encoder in half precision.
+
+The runs of version 0.2 are all made with the package as it was at commit b2f2ec5, in an environment of its own.
 """
 import argparse, fcntl, json, shutil, subprocess, sys, time
 from pathlib import Path
@@ -51,8 +53,9 @@ def copy(run, to):
     for f in run.rglob('*'):
         kept = f.suffix in ('.csv', '.json') or f.name == 'encoder.safetensors'
         if f.is_file() and kept and not {'checkpoint', 'trajectory', 'curves', 'figures', 'encoder'} & set(f.relative_to(run).parts):
-            (to/f.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(f, to/f.relative_to(run))
+            place = to/f.name if f.suffix == '.safetensors' else to/f.relative_to(run)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(f, place)
 
 def extend(runs, name):
     "A longer run begins where the shorter one ended: at a constant learning rate it is the same training"
@@ -71,19 +74,34 @@ def extend(runs, name):
 def keep_networks(folder):
     "Leaves the averaged networks of a finished training in half precision, in `pretrained`"
     from safetensors.torch import save_file
-    from trajdrl.cli import Run
+    from trajdrl.run import Run
     (folder/'pretrained').mkdir(exist_ok=True)
     for name, net in zip(('encoder', 'score'), Run(folder, device='cpu').networks()):
         save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder/'pretrained'/f'{name}.safetensors')
 
+def restore(folder, kept):
+    "Makes the folder of a run again from what was copied: tables, record, and the encoder in half precision"
+    from safetensors.torch import load_file
+    from trajdrl.cli import Run, make_networks
+    config = json.loads((kept/'config.json').read_text())
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    (folder/'pretrained').mkdir(), (folder/'encoder.safetensors').rename(folder/'pretrained'/'encoder.safetensors')
+    encoder = make_networks(Run(folder).settings, config['data']['channels'], config['data']['size'])[0]
+    encoder.load_state_dict({k: v.float() for k, v in load_file(folder/'pretrained'/'encoder.safetensors').items()})
+    encoder.save_pretrained(folder/'encoder')
+    config['stages']['encode']['finished'] = False
+    (folder/'config.json').write_text(json.dumps(config, indent=1))
+
 def do(name, commands, runs, results):
     "Runs the commands of a job that are not done yet; whether all of them are"
-    folder = runs/name
+    folder, kept = runs/name, results/name
     folder.parent.mkdir(parents=True, exist_ok=True)
     done = runs/'done'/name.replace('/', '__')
     done.parent.mkdir(exist_ok=True)
+    finished = json.loads((kept/'finished.json').read_text()) if (kept/'finished.json').exists() else []
+    if finished and not folder.exists() and len(finished) < len(commands): restore(folder, kept)
     for i, words in enumerate(commands):
-        if (mark := done.with_suffix(f'.{i}')).exists(): continue
+        if words in finished: continue
         began = time.strftime('%Y-%m-%d %H:%M:%S')
         print(began, *words, flush=True)
         with open(done.with_suffix('.log'), 'a') as log:
@@ -93,8 +111,9 @@ def do(name, commands, runs, results):
             print(time.strftime('%Y-%m-%d %H:%M:%S'), f'FAILED ({code}):', *words, flush=True)
             return False
         if i == 0: keep_networks(folder)
-        mark.touch()
-        copy(folder, results/name)
+        copy(folder, kept)
+        finished.append(words)
+        (kept/'finished.json').write_text(json.dumps(finished, indent=1))
     return True
 
 def main():
