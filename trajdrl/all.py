@@ -20,6 +20,7 @@ from .downstream import *
 from .mine import *
 from .attention import *
 from .separation import *
+from .transfer import *
 from .settings import *
 from .run import *
 from .report import *

@@ -15,16 +15,17 @@ from typing import Callable
 import numpy as np
 import pandas as pd
 
-from .attention import attend_store, transfer
+from .attention import AttentionTable, attend_store
 from .core import *
 from .data import ImageData
 from .downstream import PROBES, check_plan, find_rows, probe_store, read_rows
-from .mine import mi_table, read_mi
+from .mine import MITable, mi_table
 from .run import *
 from .sde import sde_of
 from .separation import separation
 from .settings import *
 from .trajectory import TrajectoryStore, encode_data
+from .transfer import transfer
 
 # %% ../nbs/15_analyses.ipynb #anreg001
 @dataclass
@@ -85,7 +86,7 @@ def curves_for(
 class MiSettings:
     "Mutual information"
     granularity:int = opt(10, 'steps of the time grid', whole(2, 10_000))
-    estimators:tuple[str, ...] = opt(('mine_paper', 'infonce', 'ksg', 'cka'), 'mine_paper (the paper), mine, infonce, smile, ksg, cka')
+    estimators:tuple[str, ...] = opt(('mine_paper', 'infonce', 'ksg', 'cka'), "estimators; mine_paper is the paper's", mi_table.rules['estimators'])
     seeds:int = opt(5, 'repetitions of each estimator', whole(1))
     n:int|None = opt(None, 'test images; all if none', whole(1))
     null:bool = opt(False, 'also measure pairs of codes of different images')
@@ -97,7 +98,7 @@ def _measure_mi(run, s, log):
     return mi_table(z, list(map(str, curves.times)), s.estimators, s.seeds, run.path/'mi.csv', s.null, device=run.device, log=log)
 
 ANALYSES['mi'] = Analysis(MiSettings, _measure_mi, 'Mutual information between the codes of all pairs of times, on test images.' + AGAIN,
-                          dict(mi=TableFile('mi.csv', ['t_i', 't_j', 'estimator', 'kind', 'normalised'], 'trajdrl_mi DIR', read_mi)))
+                          dict(mi=TableFile('mi.csv', ['t_i', 't_j', 'estimator', 'kind', 'normalised'], 'trajdrl_mi DIR', lambda f: MITable(f).rows)))
 
 # %% ../nbs/15_analyses.ipynb #7c49ed92
 @dataclass

@@ -22,13 +22,14 @@ from PIL import Image
 
 import trajdrl.baselines # its tables
 from .analyses import all_tables
-from .attention import jsd_table, plot_jsd, plot_profile, plot_transfer
+from .attention import jsd_table, plot_jsd, plot_profile
 from .core import *
 from .data import DATASETS
 from .downstream import plot_accuracy, summarise
 from .mine import plot_mi
 from .report import main_granularity, picture, plot_granularity, slug, write_page
 from .separation import plot_separation
+from .transfer import plot_transfer
 
 # %% ../nbs/17_figures.ipynb #885bc627
 def find_runs(
