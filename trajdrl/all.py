@@ -29,4 +29,5 @@ from .baselines import *
 from .figures import *
 from .claims import *
 
+# %% ../nbs/19a_all.ipynb #ea6435d4
 __all__ = [o for o in dir() if not o.startswith('_')]

@@ -69,6 +69,7 @@ def _first_rows(data, n_train=None, n_test=None):
     splits = {k: slice(*ends[i:i+2]) for i, k in enumerate(n)}
     return ImageData(data.name, data.images[rows], {t: y[rows] for t, y in data.labels.items()}, data.vocabs, splits, data.flip)
 
+# %% ../nbs/15_analyses.ipynb #608cb1a3
 def curves_for(
     run:Run, # whose images
     times, # that are needed
@@ -122,6 +123,7 @@ def _head_kw(run, s):
     widths = kw.pop('head_kw')
     return kw | dict(device=run.device), widths
 
+# %% ../nbs/15_analyses.ipynb #21595850
 def _find(run, s, table, heads, grids):
     "Looks up rows, which refuses a table with others"
     rows, n = read_rows(run.path/table), _split_sizes(run.config['data']['rows'], s.n_train, s.n_test)
@@ -197,6 +199,7 @@ def _of_dimension(run, d, log):
     other.finish(['train'], log)
     return other
 
+# %% ../nbs/15_analyses.ipynb #7abae287
 @door(name=one_of(ANALYSES))
 def analyse(
     run:Run, # a finished one

@@ -20,6 +20,7 @@ from fastai.optimizer import OptimWrapper
 from fastai.torch_core import default_device
 from torch import nn
 
+# %% ../nbs/15a_baselines.ipynb #baafc250
 from .analyses import ANALYSES, Analysis, TableFile
 from .core import *
 from .data import ImageData, to_dls, to_float

@@ -59,6 +59,7 @@ def _claim_1(df, of):
 
 def _middle(t): return Fraction(3, 10) <= as_time(t) <= Fraction(7, 10) # exact, as times are
 
+# %% ../nbs/18_claims.ipynb #c0065f62
 def _claim_2(df, of):
     "The best point in the middle against the best outside"
     rows, df = [], _hard(df)
@@ -90,6 +91,7 @@ def _claim_3(df, of):
         rows.append(_case('3. NMI falls off the diagonal', of, e.label, r['mean'], *ends, 0, above=False))
     return rows
 
+# %% ../nbs/18_claims.ipynb #0db2f49e
 def _claim_4(df, of):
     "What is spread, and what is late"
     acc = df.groupby('task')[['test_acc', 'chance']].mean()
@@ -116,6 +118,7 @@ def claim_5(df, of):
             rows.append(_case(f'5. saturates (10 to {last} against half of 1 to 10)', of, task, *ends(more), 0, above=False, points=True))
     return rows
 
+# %% ../nbs/18_claims.ipynb #a2db234c
 def _claim_6(df, of):
     "Equation 5"
     f = separation_facts(df).set_index('scale').loc['standardised']
@@ -140,6 +143,7 @@ def try_claims(
             rows += [dict(preset=g.preset.iloc[0], **r) for r in rule(g.dropna(axis=1, how='all'), of)]
     return pd.DataFrame(rows, columns=['claim', 'preset', 'dataset', 'encoder', 'dim', 'task', 'mean', 'number', 'verdict'])
 
+# %% ../nbs/18_claims.ipynb #b5497562
 def committed_cases(
     folder='results', # of the pages from 30 on
 ) -> pd.DataFrame: # as `try_claims`; where heads were trained longer, the preset's name says so
@@ -148,6 +152,7 @@ def committed_cases(
     tables = {name: try_claims(f'{folder}/{name}') for name in more}
     return pd.concat([t.assign(preset=t.preset + more[name]) for name, t in tables.items()])
 
+# %% ../nbs/18_claims.ipynb #96c75477
 def claims_table(
     cases:pd.DataFrame, # of `try_claims`
     most:int=4, # cases that are all named; of more, the lowest and the highest number

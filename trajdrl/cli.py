@@ -43,6 +43,7 @@ class _Help(argparse.HelpFormatter):
     def _fill_text(self, text, width, indent):
         return '\n'.join(super(_Help, self)._fill_text(l, width, indent + ' ' * (len(l) - len(l.lstrip()))) for l in text.splitlines())
 
+# %% ../nbs/19_cli.ipynb #d0645184
 class Parser(argparse.ArgumentParser):
     "An argument parser whose complaints are one line"
     def __init__(self,
@@ -85,6 +86,7 @@ def _exceptions():
 
 _PRESET = next(f for f in dataclasses.fields(Settings) if f.name == 'preset')
 
+# %% ../nbs/19_cli.ipynb #095d3953
 def run_parser(
     prog:str, # name of the command
     description:str, # what it does
@@ -111,6 +113,7 @@ def _complain(prog, error, argv):
     if code: print(f'{prog}: {text}', file=sys.stderr, flush=True)
     return code
 
+# %% ../nbs/19_cli.ipynb #ac16fc94
 def run_command(
     prog:str, # name of the command
     body, # takes the arguments
@@ -196,6 +199,7 @@ def trajdrl_encode(
     "Turns every image of a run into its curve, with the frozen encoder. Goes on where it stopped."
     return _stage(trajdrl_encode, 'encode', _ENCODE, argv, lambda run, log: log(f'next: trajdrl_probe {shlex.quote(str(run.path))}'))
 
+# %% ../nbs/19_cli.ipynb #f4079a4e
 def trajdrl_probe(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
@@ -224,6 +228,7 @@ def trajdrl_report(
     def body(argv): _say_report(Run(_parse(Parser('trajdrl_report', trajdrl_report.__doc__, runs=False), argv)[1]['dir']), Progress())
     return run_command('trajdrl_report', body, argv)
 
+# %% ../nbs/19_cli.ipynb #d82c63ce
 def trajdrl_figures(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code

@@ -240,10 +240,10 @@ def load_data(
 ) -> ImageData:
     "A data set by its name, or from a folder of your own"
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
-    size, rows = size or src.size, (n_train, n_test, valid_frac, seed)
-    if path is not None and not src.folder: refuse('path', str(path), f'none: {name} has no files elsewhere')
+    own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
+    if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
     if src.draw: return _drawn(src, name, size, *rows)
-    if src.folder: return _read(src, name, _list(name, path, seed), size, *rows)
+    if not own: return _read(src, name, _list(name, path, seed), size, *rows)
     root = Path(name).expanduser()
     return _read(src, root.resolve().name, src.lister(root, seed), size, *rows)
 

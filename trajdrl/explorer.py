@@ -6,7 +6,7 @@
 __all__ = ['Explorer']
 
 # %% ../nbs/16_explorer.ipynb #80ca75d2
-import base64, io, json, shlex, tempfile, time
+import base64, io, json, tempfile, time
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -24,20 +24,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.neighbors import NearestNeighbors
 
+# %% ../nbs/16_explorer.ipynb #24aa65b6
 from .attention import fit_heads, read_head
 from .report import slug
 from .run import Run
-from .core import atomic_path, check_choice, check_kind, check_number
+from .core import *
 from .data import to_float
 from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .sampling import decode
-from .trajectory import TrajectoryStore, encode
+from .trajectory import encode
 
 # %% ../nbs/16_explorer.ipynb #989431a8
 class Explorer:
     "A finished run, seen one image, one task and one time at a time; as the last line of a cell, it shows its page"
+    @door(run_folder=PATH, steps=whole(1), n_max=whole(2))
     def __init__(self,
         run_folder, # folder of a run whose training and encoding are finished
         device=None, # where encoder and score network run; the fastest there is if `None`
@@ -45,12 +47,8 @@ class Explorer:
         n_max:int=10_000, # most training curves that a task's heads learn from
     ):
         self.run = Run(run_folder, device=device)
-        self.steps, self.n_max = check_number('steps', steps, 1, whole=True), check_number('n_max', n_max, 2, whole=True)
-        self.encoder = self.run.encoder() # says so where the training is not finished
-        if not self.run.finished('encode'):
-            raise ValueError(f'the images of {self.run.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.run.path))}')
-        self.data = self.run.load()
-        self.store = TrajectoryStore(self.run.path/'trajectory', self.encoder, self.data)
+        self.steps, self.n_max, self.encoder = steps, n_max, self.run.encoder() # says so where the training is not finished
+        self.data, self.store = self.run.load(), self.run.store()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
         self.tasks = [t for t in self.store.tasks if len(self.store.vocabs[t]) > 1]
         self.test, self.own, self.decodes, self.read, self.networks = self.data.subset('test'), {}, {}, {}, None
@@ -62,10 +60,9 @@ class Explorer:
 # %% ../nbs/16_explorer.ipynb #b54b0218
 @patch
 def _own(self:Explorer, i):
-    "Is `i` the name of an image of one's own? One `ValueError` if it names nothing"
+    "Is `i` the name of an image of one's own, and not a number?"
     if isinstance(i, str) and i in self.own: return True
-    if not isinstance(i, (int, np.integer)): raise ValueError(f'i={i!r} is no image; give the number of a test image, or add one with add')
-    check_number('i', i, 0, len(self.test) - 1, whole=True)
+    Rule(range(len(self.test)).__contains__, f'the number of a test image, below {len(self.test)}, or the name of one that add took up')('i', i)
 
 @patch
 def image(self:Explorer,
@@ -81,6 +78,7 @@ def labels(self:Explorer,
     "What is known to be in an image: nothing, for an added one"
     return {} if self._own(i) else {t: self.store.vocabs[t][self.test.labels[t][i]] for t in self.tasks}
 
+# %% ../nbs/16_explorer.ipynb #d9158970
 @patch
 def curve(self:Explorer,
     i, # number of a test image, or name of an added one
@@ -96,15 +94,16 @@ def _png(image):
     image.save(out, 'PNG')
     return out.getvalue()
 
+# %% ../nbs/16_explorer.ipynb #b1adef43
 @patch
+@door(file=of_kind((str, Path, bytes, Image.Image), 'the path of an image file, its bytes, or a PIL image'), name=of_kind(str, 'a text'))
 def add(self:Explorer,
     file, # path of an image file, its bytes, or a PIL image
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
     if isinstance(file, Image.Image): file = _png(file)
-    check_kind('file', file, (str, Path, bytes), 'the path of an image file, its bytes, or a PIL image')
-    name = check_kind('name', name, (str, type(None)), 'a text') or ('image' if isinstance(file, bytes) else Path(file).name)
+    name = name or ('image' if isinstance(file, bytes) else Path(file).name)
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
     with tempfile.TemporaryDirectory() as d:
         if isinstance(file, bytes): (Path(d)/'image').write_bytes(file)
@@ -123,6 +122,7 @@ def at(self:Explorer,
     "Where `t` stands among the stored times"
     return self.store.columns([t])[0].start
 
+# %% ../nbs/16_explorer.ipynb #3f71881a
 @patch
 def neighbours(self:Explorer,
     i, # number of a test image, or name of an added one
@@ -131,9 +131,9 @@ def neighbours(self:Explorer,
     among:str='train', # which images: train, valid or test
 ) -> pd.DataFrame: # row among those images, distance, and the class in each task; nearest first
     "The images whose codes at `t` are nearest to that of image `i`, itself left out"
-    c, split = self.at(t), self.store.splits[check_choice('among', among, self.store.splits)]
+    c, split = self.at(t), self.store.splits[one_of(self.store.splits)('among', among)]
     itself = i if among == 'test' and not self._own(i) else -1
-    k = check_number('k', k, 1, split.stop - split.start - (itself >= 0), whole=True)
+    k = whole(1, split.stop - split.start - (itself >= 0))('k', k)
     x = standardise(np.array(self.store.codes[split, c]), self.mean[c], self.std[c]) # (n, d)
     search = NearestNeighbors(n_neighbors=k + (itself >= 0), algorithm='brute').fit(x.numpy())
     far, rows = (a[0] for a in search.kneighbors(self.curve(i)[c][None].numpy()))
@@ -159,6 +159,7 @@ def decode_at(self:Explorer,
         for k, x in zip(new, made.cpu()): self.decodes[k] = ((x + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     return self.decodes[i, t], self.decodes[i, None]
 
+# %% ../nbs/16_explorer.ipynb #4ad35e73
 @patch
 def decode_seconds(self:Explorer) -> float:
     "About how long a first decode takes on this machine, from one step of the solver"
@@ -232,18 +233,19 @@ def task_data(self:Explorer,
     "What a task's heads learn from and are chosen by: evenly spaced rows, if there are more than `n_max`"
     pairs = []
     for split in 'train', 'valid':
-        curves, y = self.store.curves(split), self.store.labels(split)[check_choice('task', task, self.tasks)]
+        curves, y = self.store.curves(split), self.store.labels(split)[one_of(self.tasks)('task', task)]
         rows = np.linspace(0, len(y) - 1, min(len(y), self.n_max)).round().astype(int)
         pairs.append((standardise(curves[rows], self.mean, self.std), torch.from_numpy(y[rows])))
     return pairs
 
+# %% ../nbs/16_explorer.ipynb #495221da
 @patch
 def heads(self:Explorer,
     task:str, # one of `tasks`
     log=None, # takes a line of progress
 ) -> _TaskHeads:
     "The heads of a task: in memory, from the run's folder, or trained now and put there"
-    if check_choice('task', task, self.tasks) in self.read: return self.read[task]
+    if one_of(self.tasks)('task', task) in self.read: return self.read[task]
     n_classes, file = len(self.store.vocabs[task]), self.run.path/'explorer'/f'{slug(task)}.safetensors'
     found = _TaskHeads(len(self.times), self.encoder.d, n_classes)
     origin = {k: self.store.meta[k] for k in ('encoder', 'fingerprint', 'times')}
@@ -279,6 +281,7 @@ def probabilities(self:Explorer,
     heads, z = self.heads(task, log), self.curve(i)
     return torch.cat([heads.points(z[:, None])[:, 0], heads.curve(z[None])]).softmax(-1).detach().numpy()
 
+# %% ../nbs/16_explorer.ipynb #827bc0c3
 @patch
 def along_t(self:Explorer,
     i, # number of a test image, or name of an added one
@@ -336,6 +339,7 @@ def _plot_classes(p:np.ndarray, names, times, t=None, true:int=None, ax=None, **
     if t in times: ax.add_patch(Rectangle((times.index(t) - .48, -.48), .96, len(rows) - .04, fill=False, ec=_MARK, lw=2))
     return ax
 
+# %% ../nbs/16_explorer.ipynb #9e60828a
 def _short(name, most=16):
     "A class name that fits"
     return name if len(name) <= most else name[:most - 1] + '…'
@@ -426,6 +430,7 @@ def image_html(self:_ExplorerPage, made=(None, None)) -> str:
                                         ((f'at t = {t:.3g}', f'color:{_MARK}', made[0]), ('whole curve', '', made[1]))]
     return _picture_row(title, pictures)
 
+# %% ../nbs/16_explorer.ipynb #a1d51088
 @patch
 def near_html(self:_ExplorerPage) -> str:
     "The neighbours of the chosen image"
@@ -456,6 +461,7 @@ def chart(self:_ExplorerPage) -> Figure:
     fig.align_ylabels()
     return fig
 
+# %% ../nbs/16_explorer.ipynb #f3377cd6
 @patch
 def chart_html(self:_ExplorerPage) -> str:
     "The charts as one picture, described for those who cannot see it"
@@ -487,6 +493,7 @@ def _changed(self:_ExplorerPage, change):
     if change.owner is self.number: self.chosen = self.number.value
     self.show()
 
+# %% ../nbs/16_explorer.ipynb #1b84763b
 @patch
 def _uploaded(self:_ExplorerPage, change):
     "Takes up a file that was chosen"

@@ -102,6 +102,7 @@ class _Sheet(Figure):
         return small.getvalue()
     def _ipython_display_(self): display(DisplayImage(self._repr_png_())) # else a page that has called pyplot shows it as it is, and heavy
 
+# %% ../nbs/17_figures.ipynb #243dd8b1
 def panels(
     rows, # names
     cols, # names
@@ -177,6 +178,7 @@ def profile_figure(
     if encoder: return panels(sorted(df.granularity.unique()), tasks, lambda ax, g, task: plot_profile(df, task, ax, g), (2.2, 1.6), sharey='row')
     return panels(_encoders(df), tasks, lambda ax, e, task: plot_profile(df[df.encoder == e], task, ax, k), sharey=True)
 
+# %% ../nbs/17_figures.ipynb #c5c24150
 def _many_profiles(df, tasks, columns):
     "A panel a task, in several rows"
     rows = [tasks[i:i+columns] for i in range(0, len(tasks), columns)]
@@ -203,6 +205,7 @@ def divergence_figure(
     style = dict(fmt='') if n > 6 else {}
     return panels([''], _encoders(df), lambda ax, _, e: plot_jsd(jsd_table(df[df.encoder == e]), ax, **style), (3.4 + .08*n, 2.9 + .08*n))
 
+# %% ../nbs/17_figures.ipynb #afac56d1
 def sweep_figure(
     t:Tables, # of some runs
     dataset:str, # name
@@ -227,6 +230,7 @@ def main_head(
     if not heads: raise LookupError('only heads of single points were swept; run trajdrl_sweep DIR with transformer or gru among the --heads')
     return 'transformer' if 'transformer' in heads else heads[0]
 
+# %% ../nbs/17_figures.ipynb #267c2f3c
 def attribute_figure(t:Tables, dataset:str) -> Figure:
     "Test accuracy of each task on the curve and on its best point, by encoder"
     df = largest(t('accuracy', dataset=dataset))
@@ -243,6 +247,7 @@ def attribute_figure(t:Tables, dataset:str) -> Figure:
         ax.legend(fontsize=7)
     return panels([''], _encoders(df), draw, (3.6, 1.2 + .17*len(tasks)), legend=True)
 
+# %% ../nbs/17_figures.ipynb #c2a0fcd0
 def samples_figure(t:Tables, dataset:str) -> Figure:
     "Test images with their labels, as the run drew them"
     at = [p/'figures'/'samples.png' for p, c in t.runs.items() if c['data']['name'] == dataset]
@@ -339,6 +344,7 @@ def draw_figures(
             if log: log(title)
     return _page(Path(folder), t, parts, missing)
 
+# %% ../nbs/17_figures.ipynb #0f0c829d
 def _datasets(p, t):
     "The data sets for which a figure of the paper is drawn"
     if p.datasets == OTHERS: return [d for d in t.datasets if d not in DATASETS or not DATASETS[d].paper]

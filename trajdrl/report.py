@@ -34,6 +34,7 @@ def _best_row(scores):
     s = scores.sort_values('time', kind='stable')
     return s.loc[s.chosen_by.idxmax()]
 
+# %% ../nbs/13_report.ipynb #4fcecfaa
 def where_read(
     df, # rows of `probe`, of one granularity
     part:float=0.9, # of the best point's lead over chance
@@ -97,6 +98,7 @@ def _read_text(k):
     if not k.above: return f'At no single point can an MLP be distinguished from chance ({best} {100*k["mean"]:.1f} %).'
     return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi)}.'
 
+# %% ../nbs/13_report.ipynb #b635ace7
 def verdicts(
     df, # rows of `probe`, of one granularity
 ) -> dict: # task -> sentences
@@ -113,6 +115,7 @@ def verdicts(
         for i, g in enumerate(gains): says[task] += [_gain_text(g.loc[task]), *(_unfinished_text(df, task, g['head'][task]) if not i else [])]
     return says
 
+# %% ../nbs/13_report.ipynb #f3adad76
 def lead(
     df, # rows of `probe`, of one granularity
 ) -> str:
@@ -153,6 +156,7 @@ def _line(by, key, i, n): # colour and label
     if by == 'head': return HEAD_STYLE[key][0], HEAD_STYLE[key][1].replace('one point', 'best point')
     return (plt.cm.viridis(.9 * i / max(1, n - 1)), f'd = {key}') if by == 'dim' else (f'C{i}', key)
 
+# %% ../nbs/13_report.ipynb #e21015b2
 def plot_granularity(
     df, # rows of `probe`, of several granularities
     by:str='head', # column with a line for each value: head, task, dim or encoder
@@ -215,6 +219,7 @@ def tight(
     "`text` whose signs stay on one line with their numbers"
     return text.replace(' = ', '\u00a0=\u00a0').replace(' %', '\u00a0%')
 
+# %% ../nbs/13_report.ipynb #c8e42ccc
 def html_table(
     rows, # list of dictionaries with the same keys
     caption:str='', # above it

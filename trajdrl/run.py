@@ -19,6 +19,7 @@ from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+# %% ../nbs/12_run.ipynb #0583ae49
 from .core import *
 from .data import load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
@@ -72,6 +73,7 @@ def settings(self:Run) -> Settings:
     "The settings of the run"
     return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
 
+# %% ../nbs/12_run.ipynb #b3267c2a
 @patch
 def again(self:Run) -> str:
     "The command that finishes the run, wherever its folder is now"
@@ -90,6 +92,7 @@ def agree(self:Run,
     differ = [f'{k} {as_text(getattr(have, k))}, not {as_text(getattr(want, k))}' for k in given if getattr(have, k) != getattr(want, k)]
     if differ: raise ValueError(f'the run in {self.path} has ' + '; '.join(differ) + '; leave that out, or give another --out')
 
+# %% ../nbs/12_run.ipynb #927fe65e
 @patch
 def change(self:Run,
     stage:str, # whose settings they are: encode or probe
@@ -117,6 +120,7 @@ def clock(
     m, s = divmod(round(seconds), 60)
     return f'{m // 60}:{m % 60:02d}:{s:02d}' if m >= 60 else f'{m}:{s:02d}'
 
+# %% ../nbs/12_run.ipynb #fb7fd5df
 @patch
 @contextmanager
 def stage(self:Run, name):
@@ -253,6 +257,7 @@ def plot_samples(
     ax.axis('off')
     return ax
 
+# %% ../nbs/12_run.ipynb #d4c38402
 def save_plot(
     path, # of a PNG file
     plot, # takes the arguments and `ax`
@@ -294,6 +299,7 @@ def networks(self:Run): # encoder, score network
     model = learn.ema.average.module.eval().requires_grad_(False)
     return model.encoder, model.score
 
+# %% ../nbs/12_run.ipynb #29550ca9
 @patch
 def use_of_code(self:Run,
     log=print, # takes a line of progress

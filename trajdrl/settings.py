@@ -37,6 +37,7 @@ _DOORS = load_data, to_dls, VESDE.__init__, ScoreNet.__init__, Encoder.__init__,
 RULES = {k: rule for f in _DOORS for k, rule in f.rules.items()}
 def _rule(f): return f.metadata['rule'] or RULES.get(f.name)
 
+# %% ../nbs/11b_settings.ipynb #6bbc6624
 def obey(
     settings, # a dataclass whose fields `opt` made
 ):
@@ -56,6 +57,7 @@ def meaning(
 
 PRESETS = 'quick', 'small', 'paper', 'paper_text'
 
+# %% ../nbs/11b_settings.ipynb #cf914eee
 @dataclass
 class ImageSettings:
     "Images"

@@ -63,6 +63,7 @@ def _as_images(images, encoder): # of any form that `encode` takes -> bytes (n, 
 
 _FORMS = 'paths, PIL images, bytes (n, h, w, c), floats in [-1, 1] (n, c, h, w), or an ImageData, at least one image; a single array x as x[None]'
 
+# %% ../nbs/07_trajectory.ipynb #38d71d2e
 def _stacked(images, size, mode):
     "Paths, PIL images and arrays as one array"
     def one(im):
