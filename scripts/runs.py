@@ -82,7 +82,7 @@ def keep_networks(folder):
 def restore(folder, kept):
     "Makes the folder of a run again from what was copied: tables, record, and the encoder in half precision"
     from safetensors.torch import load_file
-    from trajdrl.cli import Run, make_networks
+    from trajdrl.run import Run, make_networks
     config = json.loads((kept/'config.json').read_text())
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (folder/'pretrained').mkdir(), (folder/'encoder.safetensors').rename(folder/'pretrained'/'encoder.safetensors')

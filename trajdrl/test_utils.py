@@ -84,7 +84,7 @@ class ToyStore:
         return noise + np.stack([early * (not half), late * half, turning * np.cos(angle), turning * np.sin(angle)], 1)
 
     def curves(self, split='train', times=None):
-        times = time_grid(10 if times is None else times)
+        times = times if isinstance(times, tuple) else time_grid(times or 10)
         return Curves(np.stack([self.codes(t) for t in times], 1)[self.splits[split]].astype(np.float32), slice(None), times)
 
     def labels(self, split='train'): return dict(zip(self.tasks, self.bits[self.splits[split]].T))
