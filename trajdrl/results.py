@@ -195,10 +195,12 @@ def _zoom(ax, s):
 def _name_lines(ax, ends): # (height, name, colour) of each line
     "Names at the right of the lines, moved apart where they would touch"
     low, high = ax.get_ylim()
-    gap, below = .065 * (high - low), -np.inf
-    for y, name, colour in sorted(ends):
-        below = max(y, below + gap)
-        ax.text(1.01, below, name, color=colour, fontsize=8, va='center', transform=ax.get_yaxis_transform())
+    gap = (high - low) * 10 / (ax.get_window_extent().height / ax.figure.dpi * 72) # ten points
+    ends = sorted(ends)
+    ys = [y for y, *_ in ends]
+    for i in range(1, len(ys)): ys[i] = max(ys[i], ys[i-1] + gap)
+    for i in reversed(range(len(ys))): ys[i] = min(ys[i], high - gap * (len(ys) - 1 - i))
+    for y, (_, name, colour) in zip(ys, ends): ax.text(1.01, y, name, color=colour, fontsize=8, va='center', transform=ax.get_yaxis_transform())
 
 # %% ../nbs/09a_results.ipynb #e0696e8e
 @door(df=_ROWS)
