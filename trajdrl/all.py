@@ -17,6 +17,7 @@ from .sampling import *
 from .trajectory import *
 from .heads import *
 from .downstream import *
+from .results import *
 from .mine import *
 from .attention import *
 from .separation import *

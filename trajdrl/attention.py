@@ -19,9 +19,10 @@ from scipy import stats
 from scipy.special import rel_entr
 
 from .core import *
-from .downstream import KEY, PAPER_CLIP, PAPER_LRS, SeedLoader, Sweep, check_head, check_plan, fit_sweep, late_text, one_grid
-from .downstream import settings_text, store_tasks, sweep_learner, time_left, unit_of, _prepare
-from .heads import TransformerHead
+from .downstream import KEY, PAPER_LRS, SeedLoader, Sweep, check_head, check_plan, fit_sweep, late_text, settings_text
+from .downstream import store_tasks, sweep_learner, time_left, _prepare
+from .heads import HEADS, TransformerHead
+from .results import one_grid, unit_of
 
 # %% ../nbs/11_attention.ipynb #12ebba75
 def fit_heads(
@@ -44,7 +45,7 @@ def fit_heads(
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs)
     model = Sweep('transformer', train[0].shape[2], n_classes, len(lrs), seeds, 1, positions=positions, dtype=dtype, **kwargs).to(device)
-    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), PAPER_CLIP['transformer'], patience), epochs, lrs)
+    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), HEADS['transformer'].clip, patience), epochs, lrs)
     pick = model.keep_winners(kept).item()
     facts = {k: getattr(kept, a)[pick, :, 0].tolist() for k, a in dict(epoch='epochs', stopped='stopped', valid_acc='acc').items()}
     return [model.stacks[0].member(m).eval() for m in range(len(seeds))], pd.DataFrame(dict(seed=seeds, lr=lrs[pick], **facts))

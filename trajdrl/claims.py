@@ -14,10 +14,11 @@ import pandas as pd
 from .attention import profile_facts
 from .core import as_time, mean_interval
 from .data import DATASETS
-from .downstream import HEAD_STYLE, can_pair, paired_difference, paired_gain, select, summarise, unit_means, unit_of
+from .heads import HEADS
 from .figures import Tables, main_head
 from .mine import ESTIMATORS, mi_falloff
 from .report import main_granularity
+from .results import can_pair, paired_difference, paired_gain, select, summarise, unit_means, unit_of
 from .separation import separation_facts
 
 # %% ../nbs/18_claims.ipynb #b49a92d6
@@ -52,7 +53,7 @@ def _claim_1(df, of):
     if not len(df) or not can_pair(df): return rows
     for task, g in df.groupby('task', sort=False): # each encoder has a best point of its own
         each = pd.concat([paired_gain(m) for _, m in (g.groupby('model_seed') if 'model_seed' in g else [(0, g)])])
-        many, heads = len(each) > 1, '/'.join(HEAD_STYLE[h][1].split(',')[0] for h in dict.fromkeys(each['head']))
+        many, heads = len(each) > 1, '/'.join(HEADS[h].label.split(',')[0] for h in dict.fromkeys(each['head']))
         ends = mean_interval(each.gain) if many else each.iloc[0][['gain', 'lo', 'hi']]
         rows.append(_case('1. curve beats point', of, task, *ends, 0, points=True, more=f', {heads}' + f', {len(each)} encoders' * many))
     return rows
