@@ -9,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
-from trajdrl.cli import make_networks, make_settings
+from trajdrl.run import make_networks
+from trajdrl.settings import make_settings
 from trajdrl.core import atomic_path
 from trajdrl.data import load_data, to_dls, to_float
 from trajdrl.diffusion import diffusion_learner, ema_encoder, train_diffusion
-from trajdrl.downstream import probe, select
+from trajdrl.downstream import probe
+from trajdrl.results import select
 
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'bench_learner.csv'
 BEFORE = dict(slim=False, mults=(1, 1, 2), steps=2200, every=110, warmup=100, schedule='cosine')

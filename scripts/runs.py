@@ -74,7 +74,7 @@ def extend(runs, name):
 def keep_networks(folder):
     "Leaves the averaged networks of a finished training in half precision, in `pretrained`"
     from safetensors.torch import save_file
-    from trajdrl.cli import Run
+    from trajdrl.run import Run
     (folder/'pretrained').mkdir(exist_ok=True)
     for name, net in zip(('encoder', 'score'), Run(folder, device='cpu').networks()):
         save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder/'pretrained'/f'{name}.safetensors')
@@ -82,7 +82,7 @@ def keep_networks(folder):
 def restore(folder, kept):
     "Makes the folder of a run again from what was copied: tables, record, and the encoder in half precision"
     from safetensors.torch import load_file
-    from trajdrl.cli import Run, make_networks
+    from trajdrl.run import Run, make_networks
     config = json.loads((kept/'config.json').read_text())
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (folder/'pretrained').mkdir(), (folder/'encoder.safetensors').rename(folder/'pretrained'/'encoder.safetensors')

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from trajdrl.cli import make_networks, make_settings
+from trajdrl.run import make_networks
+from trajdrl.settings import make_settings
 from trajdrl.core import atomic_path
 from trajdrl.data import load_data, to_dls
 from trajdrl.diffusion import diffusion_learner, train_diffusion
