@@ -4,11 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVEL', 'SEED', 'LOG', 'PATH', 'IMAGES', 'SEEDS', 'PAPER_GRANULARITIES', 'refuse', 'Rule', 'number', 'whole',
-           'one_of', 'of_kind', 'door', 'check_choice', 'check_number', 'check_level', 'check_seed', 'check_seeds',
-           'check_log', 'check_kind', 'check_columns', 'check_tensor', 'check_images', 'as_device', 'as_time',
-           'as_times', 'in_order', 'time_grid', 'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays',
-           'provenance', 'fast_bf16', 'Table', 'TableError', 'read_table', 'add_rows', 'to_unit', 'mean_interval',
-           'plot_heatmap']
+           'one_of', 'of_kind', 'door', 'as_device', 'as_time', 'as_times', 'in_order', 'time_grid', 'union_times',
+           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'Table', 'TableError',
+           'to_unit', 'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, inspect, json, os, platform, tempfile
@@ -117,101 +115,6 @@ def door(
         return inner
     return wrap
 
-# %% ../nbs/00_core.ipynb #4f37f26f
-def check_choice(
-    arg:str, # the argument's name, for the message
-    value, # what was given
-    options, # what is allowed
-):
-    "`value` if it is among `options`, else one `ValueError` that names the argument and the choices"
-    options = list(options)
-    if value not in options: raise ValueError(f"{arg}={value!r} is not known; choose one of {', '.join(map(str, options))}")
-    return value
-
-# %% ../nbs/00_core.ipynb #1a6d3a1c
-def check_number(
-    arg:str, # the argument's name, for the message
-    value, # what was given
-    low=None, # smallest value allowed
-    high=None, # largest value allowed
-    whole:bool=False, # only integers?
-):
-    "`value` if it is a finite number within [`low`, `high`], else one `ValueError` that names the argument and the range"
-    ok = isinstance(value, (int, float, np.integer, np.floating, Fraction)) and not isinstance(value, bool) and np.isfinite(float(value))
-    ok = ok and (not whole or int(value) == value) and (low is None or value >= low) and (high is None or value <= high)
-    if ok: return int(value) if whole else value
-    kind = 'a whole number' if whole else 'a number'
-    span = f'{kind} from {low} to {high}' if None not in (low, high) else f'{kind} of at least {low}' if low is not None else kind
-    raise ValueError(f'{arg}={value!r} will not do; give {span}')
-
-# %% ../nbs/00_core.ipynb #b7e5e53f
-def check_level(level): # of confidence
-    "A share between 0 and 1, such as 0.95"
-    return check_number('level', level, 0, 1)
-
-def check_seed(seed): # of a random generator
-    "A seed that numpy and PyTorch take"
-    return check_number('seed', seed, 0, 2**32 - 1, whole=True)
-
-def check_seeds(seeds): # how many, or which
-    "A list of different seeds"
-    seeds = list(range(check_number('seeds', seeds, 1, whole=True))) if not isinstance(seeds, Iterable) else [check_number('seeds', s, 0, whole=True) for s in seeds]
-    if not seeds or len(set(seeds)) < len(seeds): raise ValueError(f'seeds={seeds} will not do; give different seeds, at least one')
-    return seeds
-
-def check_log(log): # takes a line of text, as `print` does; or `None`
-    "Something that can be called, or `None`"
-    if log is not None and not callable(log): raise ValueError(f'log={log!r} cannot be called; give a function that takes a line of text, such as print')
-    return log
-
-# %% ../nbs/00_core.ipynb #4bb199dc
-def check_kind(
-    arg:str, # the argument's name, for the message
-    value, # what was given
-    kind, # class that it must be of, or several
-    remedy:str, # what to give
-):
-    "`value` if it is of a `kind`, else one `ValueError` that names the argument and the remedy"
-    if isinstance(value, kind): return value
-    raise ValueError(f'{arg} is {"None" if value is None else f"of type {type(value).__name__}"}; give {remedy}')
-
-def check_columns(
-    df, # a table
-    columns, # that are needed
-    remedy:str, # what to give
-):
-    "`df` if it is a table with these columns, else one `ValueError`"
-    lacks = [c for c in columns if c not in check_kind('df', df, pd.DataFrame, remedy)]
-    if lacks: raise ValueError(f'df has no column {lacks[0]}; give {remedy}')
-    return df
-
-# %% ../nbs/00_core.ipynb #6eb1b945
-def check_tensor(
-    arg:str, # the argument's name, for the message
-    x, # what was given
-    dims:str, # names of its dimensions, such as 'b c h w'
-    remedy:str='', # how to get one
-) -> torch.Tensor:
-    "`x` if it is a tensor of floats with these dimensions, else one `ValueError`"
-    wanted = f'a tensor of floats ({", ".join(dims.split())})' + f', {remedy}' * bool(remedy)
-    check_kind(arg, x, torch.Tensor, wanted)
-    if not x.is_floating_point(): raise ValueError(f'{arg} holds {x.dtype}; give {wanted}')
-    if x.ndim != len(dims.split()): raise ValueError(f'{arg} has shape {tuple(x.shape)}; give {wanted}')
-    return x
-
-# %% ../nbs/00_core.ipynb #6321bb52
-def check_images(
-    arg:str, # the argument's name, for the message
-    x, # what was given
-    top:float=1., # largest absolute value allowed, but for rounding
-) -> torch.Tensor:
-    "`x` if it is a batch of images, finite floats (b, c, h, w) in [-1, 1], else one `ValueError`"
-    check_tensor(arg, x, 'b c h w', 'in [-1, 1]: to_float(x) of bytes (b, h, w, c), x[None] of one image alone')
-    if not x.numel(): raise ValueError(f'{arg} is empty; give at least one image')
-    if not x.abs().max() <= top + 1e-3:
-        raise ValueError(f'{arg} has values outside [-{top:g}, {top:g}], or not finite; give images in [-1, 1], such as x / 127.5 - 1 for bytes x')
-    return x
-
 # %% ../nbs/00_core.ipynb #97fbefd4
 def as_device(
     device=None, # 'cpu', 'cuda', 'mps', ...; a GPU if there is one, if `None`
@@ -254,11 +157,11 @@ def in_order(
 # %% ../nbs/00_core.ipynb #731babd2
 PAPER_GRANULARITIES = (1, 2, 5, 7, 10, 17, 25, 37, 50) # section 3.5 and figures 9, 10, 18, 25
 
+@door(k=whole(1, 10_000))
 def time_grid(
     k:int, # granularity: the number of equal steps from 0 to 1
 ) -> tuple:
     "The times of granularity `k` (section 3.5): 0, 1/k, ..., 1; for `k=1` the single time 1/2"
-    k = check_number('granularity', k, 1, 10_000, whole=True)
     return (Fraction(1, 2),) if k == 1 else tuple(Fraction(i, k) for i in range(k + 1))
 
 def union_times(
@@ -273,7 +176,7 @@ def atomic_path(
     path, # where the file shall be
 ):
     "A temporary path beside `path` that takes its name when the block ends well, and vanishes when it does not"
-    path = Path(check_kind('path', path, (str, os.PathLike), 'the name of a file'))
+    path = Path(path)
     if path.is_dir(): raise ValueError(f'{path} is a folder; give the name of a file')
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix)
@@ -370,50 +273,22 @@ def _listed(values): return ', '.join(sorted(map(str, values))) or 'none'
 class TableError(ValueError):
     "A table on disk holds other things than what shall be added to it"
 
-# %% ../nbs/00_core.ipynb #d6096e18
-def read_table(
-    out, # a CSV file, which need not exist yet; or `None`
-    columns, # that it must have
-    maker:str, # what writes such tables
-    **kwargs, # passed to `pandas.read_csv`
-) -> pd.DataFrame:
-    "The table in `out`; an empty one if there is none"
-    if out is None or not Path(out).exists(): return pd.DataFrame(columns=list(columns))
-    try: df = pd.read_csv(out, **kwargs)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, IsADirectoryError) as e:
-        raise ValueError(f'out={out} is not a table of {maker} ({e}); give another file') from None
-    if lacks := [c for c in columns if c not in df]: raise ValueError(f'out={out} has no column {lacks[0]}; give a file that {maker} wrote')
-    return df
-
-# %% ../nbs/00_core.ipynb #7cc06127
-def add_rows(
-    table:pd.DataFrame, # what there is, maybe nothing
-    rows:pd.DataFrame, # to add
-    out=None, # a CSV file that takes all of it
-) -> pd.DataFrame: # both
-    "A longer table, also on disk"
-    table = pd.concat([table, rows], ignore_index=True) if len(table) else rows
-    if out is not None:
-        with atomic_path(out) as p: table.to_csv(p, index=False)
-    return table
-
 # %% ../nbs/00_core.ipynb #6aab5a11
 def to_unit(
     x:torch.Tensor, # images in [-1, 1], (..., c, h, w), c 1 or 3
 ) -> np.ndarray: # images in [0, 1], (..., h, w, c), clipped
     "Images as matplotlib wants them"
-    check_kind('x', x, torch.Tensor, 'a tensor of images in [-1, 1]')
-    if not x.is_floating_point() or x.ndim < 3 or x.shape[-3] not in (1, 3):
-        raise ValueError(f'x holds {x.dtype} of shape {tuple(x.shape)}; give floats in [-1, 1] of shape (..., c, h, w), c 1 or 3')
+    assert x.is_floating_point() and x.shape[-3] in (1, 3), 'floats (..., c, h, w), c 1 or 3'
     return ((x.detach().float().cpu() + 1) / 2).clamp(0, 1).movedim(-3, -1).numpy()
 
 # %% ../nbs/00_core.ipynb #1c2d0dfe
+@door(level=LEVEL)
 def mean_interval(
     values, # independent measurements
     level:float=0.95, # of confidence
 ): # mean, lower end, upper end
     "Mean and Student's t-interval; the ends are NaN for fewer than two measurements"
-    v, level = np.atleast_1d(np.asarray(values, dtype=float)), check_level(level)
+    v = np.atleast_1d(np.asarray(values, dtype=float))
     mean, half = (v.mean(), np.nan) if len(v) else (np.nan, np.nan)
     if len(v) > 1: half = stats.t.ppf((1 + level) / 2, len(v) - 1) * v.std(ddof=1) / len(v)**.5
     return mean, mean - half, mean + half
