@@ -125,15 +125,17 @@ def interpolation_weights(
     if len(at) == 1: return np.ones((len(times), 1))
     return make_interp_spline(at, np.eye(len(at)), k=min(order, len(at) - 1))(times.clip(at[0], at[-1]))
 
-# %% ../nbs/14a_curve.ipynb #12ae0862
+# %% ../nbs/14a_curve.ipynb #0827eb6b
 _ORDERS = dict(linear=1, cubic=3) # of interpolation
 
+# %% ../nbs/14a_curve.ipynb #12ae0862
 def _relative(error, z, times): # (n, T, d) both -> (d,)
     "Root mean square over images and t of `error`, in units of the standard deviation over images, for each code dimension"
     w = _quadrature(times)
     mean_square = lambda a: np.einsum('ntd,t->d', a**2, w / (w.sum() * len(a)))
     return np.sqrt(mean_square(error) / np.maximum(mean_square(z - z.mean(0)), 1e-30))
 
+# %% ../nbs/14a_curve.ipynb #297c9f1a
 def interpolation_errors(
     curves, # exact codes (n, T, d)
     times, # the T times, which include those of the grids
@@ -160,6 +162,7 @@ def smallest_grid(
     good = (worst <= within)[::-1].cummin()[::-1] # from here on
     return {kind: int(g.idxmax()) if (g := good[kind]).any() else None for kind in _ORDERS if kind in good}
 
+# %% ../nbs/14a_curve.ipynb #297fcb14
 def plot_errors(
     errors:pd.DataFrame, # rows of `interpolation_errors`
     ax=None, # matplotlib axes; new ones if `None`
@@ -186,6 +189,7 @@ def span_times(
     whole(1, a.shape[1])('K', K)
     return linalg.qr(linalg.qr(a, mode='r')[0][:a.shape[1]], mode='r', pivoting=True)[1][:K].tolist() # of R: as of the matrix itself
 
+# %% ../nbs/14a_curve.ipynb #7f69539c
 def span_error(
     curves, # codes (n, T, d)
     at, # numbers of the times that are known
@@ -195,6 +199,7 @@ def span_error(
     rest = a - a[:, at] @ linalg.lstsq(a[:, at], a)[0]
     return float(np.sqrt((rest**2).sum() / max((a**2).sum(), 1e-30)))
 
+# %% ../nbs/14a_curve.ipynb #d6b8edc7
 def _columns(curves): # -> (n d, T)
     z = np.asarray(curves, dtype=np.float64)
     return (z - z.mean(0)).swapaxes(1, 2).reshape(-1, z.shape[1])

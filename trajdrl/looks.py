@@ -83,6 +83,7 @@ def learn_walk(
     walk.load_state_dict(best[1])
     return _said_by(walk, curves, task, K)
 
+# %% ../nbs/14c_looks.ipynb #5a18e94d
 @torch.no_grad()
 def _said_by(walk, curves, task, K, splits=_SPLITS):
     said = lambda x: [torch.cat(a) for a in zip(*(walk(b, K) for b in x.split(1024)))]
@@ -106,25 +107,30 @@ def _stopped(scores, times, y, threshold): # -> mean reads, accuracy
     at = torch.where(sure.any(1), sure.int().argmax(1), K - 1)
     return (at + 1).float().mean().item(), (scores.argmax(-1)[range(len(y)), at] == y).float().mean().item()
 
-# %% ../nbs/14c_looks.ipynb #ca971c00
+# %% ../nbs/14c_looks.ipynb #04976316
 METHODS = {}
 
+# %% ../nbs/14c_looks.ipynb #ca971c00
 def _method(f):
     METHODS[f.__name__.strip('_')] = f
     return f
 
+# %% ../nbs/14c_looks.ipynb #57d64279
 def _uniform_times(K): return {1: time_grid(1), 2: as_times([0, 1])}.get(K) or time_grid(K - 1)
 
+# %% ../nbs/14c_looks.ipynb #a724c5d0
 @_method
 def _uniform(curves, tasks, K, **_):
     return {t: [curves.nearest(_uniform_times(K))] for t in tasks}, 0
 
+# %% ../nbs/14c_looks.ipynb #bfe0cee5
 @_method
 def _random(curves, tasks, K, draws=20, **_):
     rng, T = np.random.default_rng(0), len(curves.times)
     sets = [tuple(curves.times[i] for i in sorted(rng.choice(T, K, replace=False))) for _ in range(draws)]
     return {t: sets for t in tasks}, 0
 
+# %% ../nbs/14c_looks.ipynb #9676b6d3
 @_method
 def _label_free(curves, tasks, K, **_):
     at = sorted(span_times(curves.x['train'][:2000].cpu(), K))
@@ -145,6 +151,7 @@ def _greedy(curves, tasks, K, epochs=40, bs=256, hidden=256, lrs=_LRS, seed=0, f
         sets[t] = [tuple(sorted(have))]
     return sets, len(curves.times)
 
+# %% ../nbs/14c_looks.ipynb #72b3e9b3
 @_method
 def _attention(curves, tasks, K, attention=None, **_):
     "`attention`: rows of `attend_store`"
@@ -155,16 +162,19 @@ def _attention(curves, tasks, K, attention=None, **_):
         if len(top) == K: sets[t] = [curves.nearest(top.index)]
     return sets, attention.time.nunique()
 
+# %% ../nbs/14c_looks.ipynb #e31b04f5
 @_method
 def _learned(curves, tasks, K, refine=0, **kwargs):
     found = learn_times(curves, tasks, K, refine=refine, **_for_learning(kwargs))
     return {t: [s] for t, s in found.items()}, len(curves.times) + refine * K * 128 / len(curves.x['train'])
 
+# %% ../nbs/14c_looks.ipynb #d5877470
 @_method
 def _conditioned(curves, tasks, K, refine=0, **kwargs):
     found = learn_times(curves, tasks, K, together=True, **_for_learning(kwargs))
     return {t: [s] for t, s in found.items()}, len(curves.times)
 
+# %% ../nbs/14c_looks.ipynb #f94c9338
 def _for_learning(kw): return {k: kw[k] for k in ('starts', 'epochs', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)))
 
 # %% ../nbs/14c_looks.ipynb #d03873ec
@@ -173,6 +183,7 @@ class TimesTable(Table):
     columns = 'task', 'method', 'K', 'draw', 'times', 'reads', 'searched', 'seconds', 'seed', 'lr', 'valid_acc', 'test_acc', 'settings'
     text = 'task', 'method', 'times', 'settings'
 
+# %% ../nbs/14c_looks.ipynb #cf91ead4
 @door(seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), refine=whole(0), starts=whole(1), log=LOG)
 def compare_times(
     curves:CurveSet, # of a store
@@ -215,6 +226,7 @@ def _compared(curves, table, tasks, method, K, facts, kw, log):
         have |= dict(tuple(rows.groupby('task')))
     return pd.concat([have[t] for t in tasks if len(have[t])], ignore_index=True)
 
+# %% ../nbs/14c_looks.ipynb #41ae34af
 def _method_rows(curves, tasks, method, K, kw):
     start = time.perf_counter()
     sets, searched = METHODS[method](curves, tasks, K, **{k: v for k, v in kw.items() if k != 'seeds'})
@@ -224,6 +236,7 @@ def _method_rows(curves, tasks, method, K, kw):
     draws, told = [i for t in sets for i in range(len(sets[t]))], lambda i: ' '.join(map(str, todo[i][1]))
     return rows.assign(times=rows.set.map(told), draw=rows.set.map(lambda i: draws[i]), reads=K, searched=searched, seconds=seconds)
 
+# %% ../nbs/14c_looks.ipynb #3ee6b28c
 def _variable_rows(curves, tasks, method, K, kw):
     rows = []
     for t in tasks:
@@ -235,6 +248,7 @@ def _variable_rows(curves, tasks, method, K, kw):
             rows.append(dict(task=t, draw=0, times='', searched=len(curves.times), seconds=time.perf_counter() - start, seed=seed, lr=lr, **stop))
     return pd.DataFrame(rows)
 
+# %% ../nbs/14c_looks.ipynb #8a29c98f
 def _times_line(rows, method, K):
     acc = ', '.join(f'{t} {a:.1%}' for t, a in rows.groupby('task', sort=False).test_acc.mean().items())
     return f'{method}, K = {K}: {acc}; chosen in {rows.seconds.iloc[0]:.1f} s a task'
@@ -251,6 +265,7 @@ def times_summary(
     means = sets.groupby(['task', 'method', 'K'], sort=False).agg({'times': lambda t: t.iloc[0] if len(t) == 1 else '', **dict.fromkeys(numbers, 'mean')})
     return pd.concat([means.reset_index(), best[['task', 'method', 'K', 'times', *numbers]]], ignore_index=True)
 
+# %% ../nbs/14c_looks.ipynb #37d9a405
 def plot_methods(
     df:pd.DataFrame, # rows of `compare_times`
     task:str, # which task
@@ -278,6 +293,7 @@ def accuracy_along(
     rows = read_times(curves, sets, **kwargs)
     return rows.assign(time=rows.set.map(lambda i: str(sets[i][1][0])))
 
+# %% ../nbs/14c_looks.ipynb #dee27fa0
 def plot_times(
     df:pd.DataFrame, # rows of `compare_times`
     task:str, # which task
@@ -340,6 +356,7 @@ def measure_times(
     attention = _profiles(run, s, store, tasks, log) if 'attention' in (s.methods or METHODS) else None
     compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', s.seeds, s.epochs, starts=s.starts, refine=s.refine, attention=attention, log=log)
 
+# %% ../nbs/14c_looks.ipynb #b1c57e2d
 def _profiles(run, s, store, tasks, log):
     "Attention profiles of Transformers, on a coarser grid where it is part of the cached one"
     own = run.settings

@@ -47,9 +47,10 @@ class BumpStore:
         b = self.bits[self.splits[split]].T
         return dict(late=b[0], both=b[1] ^ b[2], none=b[3])
 
-# %% ../nbs/14b_times.ipynb #dc3c992f
+# %% ../nbs/14b_times.ipynb #b699e304
 _SPLITS = 'train', 'valid', 'test'
 
+# %% ../nbs/14b_times.ipynb #dc3c992f
 class CurveSet:
     "Curves of three splits in memory, standardised, and exact codes at other times"
     def __init__(self,
@@ -162,8 +163,10 @@ def _fit(net, read, y, lrs, epochs, bs=256, moving=None, moving_lr=.1, jitter=0.
         for p, b in zip([*net.parameters(), *extra], kept['weights']): p.copy_(b)
     return kept['acc'], kept['epoch']
 
+# %% ../nbs/14b_times.ipynb #1f0b34ff
 def _barred(scores, y): return scores if y['bar'] is None else scores + y['bar'] # classes that a task lacks
 
+# %% ../nbs/14b_times.ipynb #d56c63a6
 @torch.no_grad()
 def _accuracy(net, read, y, split, bs=1024): # -> (M, G)
     net.eval()
@@ -171,6 +174,7 @@ def _accuracy(net, read, y, split, bs=1024): # -> (M, G)
     hits = sum((_barred(net(read(split, r)), y).argmax(-1) == y[split][..., r]).sum(-1) for r in rows)
     return hits / y[split].shape[-1]
 
+# %% ../nbs/14b_times.ipynb #3554577a
 @torch.no_grad()
 def _keep(kept, acc, epoch, params):
     "The best epoch of each member so far"
@@ -194,9 +198,10 @@ def _reader(self:CurveSet, sets): # M lists of G sets of K times -> a function o
     codes, at = self.exact(times), torch.tensor([[[times.index(t) for t in s] for s in gs] for gs in sets], device=self.device)
     return lambda split, rows: codes[split][rows][:, at].movedim(0, 2).flatten(3)
 
-# %% ../nbs/14b_times.ipynb #6707b762
+# %% ../nbs/14b_times.ipynb #b47d2f84
 _LRS = 3e-3, 1e-3, 3e-4
 
+# %% ../nbs/14b_times.ipynb #6707b762
 @door(seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1))
 def read_times(
     curves:CurveSet, # where codes are read
@@ -215,6 +220,7 @@ def read_times(
         rows += _read_block(curves, sets[first:first+block], first, lrs, seeds, epochs, bs, hidden)
     return pd.DataFrame(rows)
 
+# %% ../nbs/14b_times.ipynb #171ecade
 def _read_block(curves, sets, first, lrs, seeds, epochs, bs, hidden):
     members = [(i, lr, s) for i in range(len(sets)) for lr in lrs for s in seeds]
     tasks, times = [sets[i][0] for i, _, _ in members], [sets[i][1] for i, _, _ in members]
@@ -332,6 +338,7 @@ def _exact_codes(curves, rows, t, spline): # rows of the training images, (K,) -
     z, w = torch.stack([at(s) for s in t], 1).to(curves.device), spline(t)
     return (z - w @ curves.mean) / (w @ curves.std).clamp_min(1e-6)
 
+# %% ../nbs/14b_times.ipynb #10cdcb3d
 def _refined(curves, task, start, steps, lr, times_lr, bs, hidden):
     "Times of one task, learned on from `start` through the frozen encoder; the head is trained on the cached curves first"
     y, times = curves._labels([[task]]), _Times(start[None]).to(curves.device)
