@@ -4,7 +4,7 @@ Jobs are taken in order, each once, by as many of these processes as one starts;
 on a folder below `--runs`; its output goes to `queue.log` there, with times. What is finished (tables, settings, log, the encoder and score network in half precision)
 is copied to `--results` after every command; checkpoints and curves are not. Where a run's folder is lost, it is made again from there, with the encoder in half precision.
 
-The runs of version 0.2 are all made with the package as it was at commit b2f2ec5, in an environment of its own.
+The first three encoders (`small`, DRL, seed 0) were trained with the package as it was at commit b2f2ec5; what was rebuilt after that trains to the same bit.
 """
 import argparse, fcntl, json, shutil, subprocess, sys, time
 from pathlib import Path
@@ -99,7 +99,7 @@ def do(name, commands, runs, results):
     done = runs/'done'/name.replace('/', '__')
     done.parent.mkdir(exist_ok=True)
     finished = json.loads((kept/'finished.json').read_text()) if (kept/'finished.json').exists() else []
-    if finished and not folder.exists() and len(finished) < len(commands): restore(folder, kept)
+    if (kept/'encoder.safetensors').exists() and not folder.exists() and len(finished) < len(commands): restore(folder, kept)
     for i, words in enumerate(commands):
         if words in finished: continue
         began = time.strftime('%Y-%m-%d %H:%M:%S')
@@ -110,7 +110,7 @@ def do(name, commands, runs, results):
         if code:
             print(time.strftime('%Y-%m-%d %H:%M:%S'), f'FAILED ({code}):', *words, flush=True)
             return False
-        if i == 0: keep_networks(folder)
+        if i == 0 and not (folder/'pretrained').exists(): keep_networks(folder)
         copy(folder, kept)
         finished.append(words)
         (kept/'finished.json').write_text(json.dumps(finished, indent=1))
