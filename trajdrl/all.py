@@ -6,9 +6,12 @@
 __all__ = []
 
 # %% ../nbs/19a_all.ipynb #allcode0
+import warnings as _warnings
+with _warnings.catch_warnings():
+    _warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
+    from trajdrl.data import *
 from .core import *
 from .sde import *
-from .data import *
 from .encoder import *
 from .score import *
 from .optimizer import *

@@ -114,7 +114,7 @@ class HeadSettings:
     n_test:int|None = opt(None, 'curves to test on; all if none', whole(1))
     lrs:tuple[float, ...] = opt((), "learning rates; those of the run's curve heads if none", each(number(1e-12)))
     epochs:int|None = opt(None, "passes over the training curves, at most; the run's if none", whole(1))
-    patience:int|None = opt(None, "see trajdrl_run; the run's if none")
+    patience:int|None = opt(None, "see trajdrl_run; the run's if none", whole(0))
     head_bs:int|None = opt(None, "curves in a batch; the run's if none", whole(1))
     transformer_dim:int|None = opt(None, "width of the Transformer; the run's if none", FOURS)
 

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_origin
 
-from .analyses import ANALYSES, analyse
+with warnings.catch_warnings():
+    warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
+    from trajdrl.analyses import ANALYSES, analyse
 from .core import *
 from .data import DATASETS
 from .figures import draw_figures
