@@ -19,6 +19,7 @@ from torch.func import jvp
 
 from .core import *
 from .encoder import Encoder
+from .mine import CodePairs, cka
 
 # %% ../nbs/14a_curve.ipynb #ab301e13
 @torch.no_grad()
@@ -87,11 +88,10 @@ def cka_matrix(
     curves, # codes (n, T, d)
 ) -> np.ndarray: # (T, T), in [0, 1]
     "Linear CKA between the codes of all pairs of times"
-    z = np.asarray(curves, dtype=np.float64).swapaxes(0, 1) # (T, n, d)
-    z = z - z.mean(1, keepdims=True)
-    square = np.array([[((a.T @ b)**2).sum() for b in z] for a in z])
-    own = np.sqrt(square.diagonal())
-    return square / np.maximum(own[:, None] * own, 1e-30)
+    z = torch.as_tensor(np.asarray(curves)).transpose(0, 1) # (T, n, d)
+    left, right = np.indices((len(z), len(z))).reshape(2, -1)
+    c = cka(CodePairs(z, left, right, [0] * len(left))).view(len(z), len(z)).numpy()
+    return np.nan_to_num(c) # a time at which all codes are the same shares nothing
 
 # %% ../nbs/14a_curve.ipynb #c760b4cd
 @door(n=whole(2))
