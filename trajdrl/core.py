@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['LEVEL', 'SEED', 'LOG', 'PATH', 'IMAGES', 'SEEDS', 'PAPER_GRANULARITIES', 'refuse', 'Rule', 'number', 'whole',
-           'one_of', 'of_kind', 'door', 'as_device', 'as_time', 'as_times', 'in_order', 'time_grid', 'union_times',
-           'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'Table', 'TableError',
-           'to_unit', 'mean_interval', 'plot_heatmap']
+           'one_of', 'Registry', 'of_kind', 'door', 'as_device', 'as_time', 'as_times', 'in_order', 'time_grid',
+           'union_times', 'atomic_path', 'save_json', 'load_json', 'hash_arrays', 'provenance', 'fast_bf16', 'Table',
+           'TableError', 'to_unit', 'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, inspect, json, os, platform, tempfile
@@ -77,6 +77,13 @@ def one_of(
 ) -> Rule:
     "One of a few things"
     return Rule(lambda v: v in list(options), lambda: 'one of ' + ', '.join(map(str, options)))
+
+class Registry(dict):
+    "Entries by name; one that the session lacks is refused with its name"
+    def __init__(self, what, **entries):
+        super().__init__(**entries)
+        self.what = what
+    def __missing__(self, k): raise ValueError(f'there is no {self.what} {k!r} in this session ({", ".join(self)} are); import the module that adds it')
 
 def of_kind(
     cls, # class that it must be of, or several

@@ -251,6 +251,8 @@ def load_data(
 def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
     n_train, n_test = n_train or 10_000, n_test or 2_000
     parts = [src.draw(n, size, (seed, k)) for k, n in enumerate((n_train, n_test))]
+    for n, (images, *_) in zip((n_train, n_test), parts):
+        if len(images) != n: raise ValueError(f'draw of {name} gave {len(images)} images where {n} were asked; load fewer by n_train and n_test')
     images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
     return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
 

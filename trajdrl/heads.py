@@ -424,6 +424,10 @@ class HeadKind:
     grid:tuple=() # what `fit` searches, in place of learning rates
     baseline:bool=False # for comparison only?
 
+    def __post_init__(self):
+        one_of(['point', 'curve'])('reads', self.reads)
+        if not self.fit: Rule(lambda c: isinstance(c, type) and issubclass(c, Head), 'a subclass of Head, or fit')('single', self.single)
+
     @property
     def by_point(self): return self.reads == 'point' or self.view is not None # does it take (b, d) rather than (b, T, d)?
 
@@ -439,7 +443,7 @@ class HeadKind:
 # %% ../nbs/08_heads.ipynb #7f6a79d3
 _mlp = dict(single=MLPHead, stack=MLPStack)
 _linear, _knn = (dict(fit=f, grid=g, baseline=True) for f, g in ((_fit_linear, (.01, .1, 1.)), (_fit_knn, (5, 20, 50))))
-HEADS = dict(
+HEADS = Registry('head',
     mlp=HeadKind('MLP, one point', 'an MLP on one point', 'C0', 'point', **_mlp),
     gru=HeadKind('GRU, curve', 'a GRU on the curve', 'C1', 'curve', GRUHead, _GRUStack),
     transformer=HeadKind('Transformer, curve', 'a Transformer on the curve', 'C2', 'curve', TransformerHead, _TransformerStack, clip=1.),

@@ -383,7 +383,7 @@ class Estimator:
     in_nats:bool=True # else its number is the normalised value itself
     exact:bool=False # says the same for every seed: measured once, and not on shuffled pairs
 
-ESTIMATORS = dict(
+ESTIMATORS = Registry('estimator',
     mine_paper=Estimator(mine_paper, 'NMI', nmi, 'NMI (MINE, as in the paper)', least=lambda bs: bs, raw=True), mine=Estimator(mine, 'MINE'),
     infonce=Estimator(infonce, 'InfoNCE'), smile=Estimator(smile, 'SMILE'), ksg=Estimator(ksg, 'KSG', least=lambda bs: 20),
     cka=Estimator(cka, 'CKA', lambda rows: rows.nats, 'linear CKA', lambda bs: 2, raw=True, in_nats=False, exact=True))

@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from .core import *
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, still_rising
-from .heads import HEADS, MAIN_HEADS
+from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
 from .run import *
 from .run import clock, save_plot
@@ -85,7 +85,7 @@ def _unfinished_text(df, task, head):
     "A warning where most selected heads were still rising at their last epoch: one sentence, or none"
     d = df[(df.task == task) & (df['head'] == head) & df.selected.astype(bool)]
     if still_rising(d).mean() <= .5: return []
-    return [f'Most of these {HEADS[head].words.split()[1]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
+    return [f'Most of these {HEADS[head].label.split(",")[0]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
 
 # %% ../nbs/13_report.ipynb #eaba62dc
 _JOINED = tuple(k for k, h in HEADS.items() if h.like) # MLPs that see all points, but not as a curve
@@ -318,7 +318,7 @@ _MORE = "More on this run, in the form of the paper's figures: mutual informatio
 def _findings(df, files):
     "The sections that say and show what came out on one granularity"
     gallery = lambda k, x: fx.Div(*[picture(f, f'Accuracy over {x} for {t}') for t, f in files[k].items()], cls='figures')
-    base = ~df['head'].isin(MAIN_HEADS)
+    base = df['head'].map(lambda h: HEADS[h].baseline)
     cards = [fx.Div(fx.H3(t), *[fx.P(tight(l)) for l in lines], cls='card') for t, lines in verdicts(df).items()]
     parts = [fx.H2('What was found'), fx.P(lead(df)), fx.Div(*cards, cls='cards'),
              fx.H2('At a glance'), *[html_table(_glance_rows(d), text) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
