@@ -179,7 +179,7 @@ def _stages(self:Encoder, widths, n, emb, film, dropout):
 @patch
 def _features(self:Encoder, x0, t):
     "Pooled features of images at times, (b, features)"
-    t = as_t(t).reshape(-1).to(x0.device)
+    t = as_t(t).float().reshape(-1).to(x0.device)
     fits = x0.is_floating_point() and x0.ndim == 4 and x0.shape[1] == self.channels and not x0.shape[-1] % 4 and not x0.shape[-2] % 4
     assert fits and len(t) in (1, len(x0)), f'x0 is {x0.dtype} {tuple(x0.shape)} at {len(t)} times: not floats (b, {self.channels}, h, w), sides multiples of 4, at 1 or b times'
     h, emb = self.stem(x0.to(self.stem.weight.dtype)), self.temb(t)

@@ -66,12 +66,17 @@ def _read_config(self:Run):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
+    try: obey(self._settings_of(config))
+    except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
+
+@patch
+def _settings_of(self:Run, config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
 
 @patch(as_prop=True)
 def settings(self:Run) -> Settings:
     "The settings of the run"
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+    return self._settings_of(self.config)
 
 # %% ../nbs/12_run.ipynb #b3267c2a
 @patch
