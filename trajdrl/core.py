@@ -129,6 +129,7 @@ def as_array(
         a = a.detach().cpu()
         a = (a.float() if a.dtype == torch.bfloat16 else a.resolve_conj().resolve_neg()).numpy()
     a = np.asarray(a)
+    if min(a.strides, default=0) < 0: a = a.copy() # PyTorch takes none that run backwards
     return a.astype(a.dtype.newbyteorder('='), copy=False)
 
 # %% ../nbs/00_core.ipynb #326e817e
@@ -337,7 +338,7 @@ def to_unit(
     return ((x.detach().float().cpu() + 1) / 2).clamp(0, 1).movedim(-3, -1).numpy()
 
 # %% ../nbs/00_core.ipynb #1c2d0dfe
-_NUMBERS = Rule(lambda v: np.ndim(as_array(v)) < 2, 'numbers in one list; of a table, column by column', lambda v: np.atleast_1d(as_array(v)).astype(float))
+_NUMBERS = Rule(lambda v: (a := as_array(v)).ndim < 2 and a.dtype.kind in 'fiub', 'numbers in one list; of a table, column by column', lambda v: np.atleast_1d(as_array(v)).astype(float))
 
 @door(values=_NUMBERS, level=LEVEL)
 def mean_interval(

@@ -48,7 +48,7 @@ class ImageData:
 
 # %% ../nbs/02b_data.ipynb #28cbef81
 _PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3',
-               lambda x: x if min(x.strides) > 0 else np.ascontiguousarray(x)) # of reversed ones PyTorch makes no tensors
+               as_array)
 
 def _classes(n, k): # rule of labels: n rows, k classes
     takes = lambda y: (a := as_array(y)).shape == (n,) and (not n or a.dtype.kind in 'iu' and 0 <= a.min() <= a.max() < k)
@@ -269,7 +269,7 @@ def _read(src, name, l, size, n_train, n_test, valid_frac, seed):
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
 
-@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', lambda x: x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))))
+@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', lambda x: x if isinstance(x, torch.Tensor) else torch.from_numpy(as_array(x))))
 def to_float(
     images, # uint8 array or tensor (b, h, w, c), c 1 or 3
 ) -> torch.Tensor: # float32 (b, c, h, w) in [-1, 1], channels last in memory

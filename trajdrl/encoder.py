@@ -101,7 +101,7 @@ def _outline(cls:Pretrained, file, config):
     "The network of a config.json, without memory"
     name, wrong = config.pop('network', cls.__name__), lambda why: ValueError(f'{file} does not describe a network ({why}); copy or train it again')
     classes = {c.__name__: c for c in (cls, *cls.__subclasses__())}
-    if name not in classes: raise wrong(f'it is for {name}, not {cls.__name__}')
+    if name not in list(classes): raise wrong(f'it is for {name}, not {cls.__name__}')
     if unknown := set(config) - set(inspect.signature(classes[name].__init__).parameters): raise wrong(f'unknown setting {min(unknown)}')
     try:
         with torch.device('meta'): return classes[name](**config | dict(sde=make_sde(**config['sde'])))

@@ -45,7 +45,7 @@ def _rows(where): # numbers of some rows, in words
 def _classes(task, y, names, n): # int64 (n,), class names
     arg = f'labels of {task}'
     y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
-    if np.shape(y) != (n,): refuse(arg, y, f'one label a row, {n} in all')
+    if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
     if (lacks := y.isna() | (y.astype(object) == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
     if y.dtype.kind == 'f':
@@ -100,7 +100,7 @@ def _floats(codes, rows): # float32 (b, T, d)
     with np.errstate(over='ignore'): return np.asarray(z, dtype=np.float32)
 
 def _is_codes(z):
-    complex_or_text = z.is_complex() if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
+    complex_or_text = z.is_complex() or z.layout != torch.strided if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
     return not np.ma.is_masked(z) and len(z.shape) == 3 and min(z.shape) > 0 and not complex_or_text
 
 _CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions')
