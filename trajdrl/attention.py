@@ -255,7 +255,7 @@ def agreement(
     return over_seeds(pd.DataFrame(rho).dropna(), 'rho', by[:2], level)
 
 # %% ../nbs/11_attention.ipynb #dc8ea5f0
-_PROFILES = Rule(lambda p: (a := as_array(p).astype(float)).ndim and a.min() >= 0 and abs(a.sum(-1) - 1).max() < 1e-2, 'distributions (..., T), each summing to 1', lambda p: as_array(p).astype(float))
+_PROFILES = Rule(lambda p: as_array(p).dtype.kind in 'fiub' and (a := as_array(p).astype(float)).ndim and a.min() >= 0 and abs(a.sum(-1) - 1).max() < 1e-2, 'distributions (..., T), each summing to 1', lambda p: as_array(p).astype(float))
 
 @door(p=_PROFILES, q=_PROFILES)
 def jsd(

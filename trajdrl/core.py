@@ -149,7 +149,7 @@ def as_codes(
     if (top := float(max(x.max(), -x.min()))) and not 1e-10 <= top <= 1e10: refuse(arg, z, f'codes between 1e-10 and 1e10: the largest is {top:.0e}, so multiply all by one number')
     return x
 
-CURVES = Rule(lambda z: len(as_codes('curves', z, (3,))), 'finite numbers (n, T, d)', as_array) # in their own precision
+CURVES = Rule(lambda z: len(as_codes('curves', z, (3,))), 'finite numbers (n, T, d)', lambda z: (a := as_array(z)).astype(np.promote_types(a.dtype, np.float32), copy=False)) # single precision at least
 
 # %% ../nbs/00_core.ipynb #0eaeaa9a
 def as_labels(
