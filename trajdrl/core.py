@@ -121,7 +121,7 @@ def door(
 # %% ../nbs/00_core.ipynb #60109f77
 def as_array(
     a, # array, tensor or list
-) -> np.ndarray: # on the CPU, in the machine's byte order; bfloat16 as float32
+) -> np.ndarray: # on the CPU, in the machine's byte order; bfloat16 as float32, long double as float64
     "The same numbers, or texts, as a plain array"
     if isinstance(a, (list, tuple)): a = [as_array(o) if isinstance(o, (torch.Tensor, list, tuple)) else o for o in a]
     if np.ma.is_masked(a): refuse('array', a, 'an array without masked entries')
@@ -130,7 +130,7 @@ def as_array(
         a = (a.float() if a.dtype == torch.bfloat16 else a.resolve_conj().resolve_neg()).numpy()
     a = np.asarray(a)
     if min(a.strides, default=0) < 0: a = a.copy() # PyTorch takes none that run backwards
-    return a.astype(a.dtype.newbyteorder('='), copy=False)
+    return a.astype(np.float64 if a.dtype.char == 'g' else a.dtype.newbyteorder('='), copy=False)
 
 # %% ../nbs/00_core.ipynb #326e817e
 _SHAPES = {2: '(n, d)', 3: '(n, T, d)'}
