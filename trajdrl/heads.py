@@ -33,10 +33,11 @@ def standardise(
     std, # their training standard deviation, as `mean`
 ) -> torch.Tensor: # float32, shaped as `x`
     "Codes with the training mean at 0 and the training standard deviation at 1, for each time and feature"
-    x, mean, std = (torch.as_tensor(a, dtype=torch.float32) for a in (x, mean, std))
+    x, mean, std = (a.float() if isinstance(a, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(as_array(a), np.float32)) for a in (x, mean, std))
     if not x.sum().isfinite(): refuse('x', x, 'codes that are finite: encode again')
     assert mean.shape == std.shape == x.shape[1:], 'mean and std are taken over the first axis of the training codes'
-    return (x - mean) * torch.where(std > 1e-6, 1 / std.clamp_min(1e-6), torch.zeros(()))
+    still = std <= 1e-6 * torch.maximum(mean.abs(), std.amax(-1, keepdim=True).clamp_max(1)) # rounding alone
+    return (x - mean) * torch.where(still, 0, 1 / std.clamp_min(1e-30))
 
 # %% ../nbs/08_heads.ipynb #d05b6108
 _RATE = number(0, 255/256) # at which elements are dropped

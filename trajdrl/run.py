@@ -62,16 +62,20 @@ def _read_config(self:Run):
     f = self.path/'config.json'
     if not f.exists(): raise FileNotFoundError(f'{self.path} holds no run (no config.json); begin one with trajdrl_run or trajdrl_train')
     config = load_json(f)
-    if not isinstance(config, dict) or config.get('format') != 'trajdrl run':
+    if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
+    try: obey(_settings_of(config))
+    except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
+
+def _settings_of(config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
 
 @patch(as_prop=True)
 def settings(self:Run) -> Settings:
     "The settings of the run"
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+    return _settings_of(self.config)
 
 # %% ../nbs/12_run.ipynb #b3267c2a
 @patch

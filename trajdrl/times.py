@@ -61,14 +61,14 @@ class CurveSet:
         device=None, # where to learn; a GPU if there is one, if `None`
     ):
         curves = {k: store.curves(k, times) for k in _SPLITS}
-        raw = {k: np.asarray(c) for k, c in curves.items()}
+        raw = {k: as_codes(f'curves of {k}', np.asarray(c), (3,)) for k, c in curves.items()}
         self.times, self.encoder, self.data, self.device = curves['train'].times, encoder, data, as_device(device)
         self.tasks, self.n_classes = list(store.tasks), {t: len(v) for t, v in store.vocabs.items()}
         stats = raw['train'].mean(0), raw['train'].std(0) # (T, d) each
         self.mean, self.std = (torch.as_tensor(a, device=self.device) for a in stats)
         self.x = {k: standardise(z, *stats).to(self.device) for k, z in raw.items()} # (n, T, d)
         labels = {k: store.labels(k) for k in _SPLITS}
-        self.y = {t: {k: torch.as_tensor(labels[k][t], device=self.device).long() for k in _SPLITS} for t in self.tasks}
+        self.y = {t: {k: torch.from_numpy(as_labels(f'labels of {t}', labels[k][t], len(raw[k]), self.n_classes[t])).to(self.device) for k in _SPLITS} for t in self.tasks}
         self._known = {t: {k: x[:, i] for k, x in self.x.items()} for i, t in enumerate(self.times)}
 
     d = property(lambda self: self.x['train'].shape[2], doc='Size of a code')
