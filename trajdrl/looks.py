@@ -172,7 +172,8 @@ def _conditioned(curves, tasks, K, refine=0, **kwargs):
     return {t: [s] for t, s in found.items()}, len(curves.times)
 
 # %% ../nbs/15b_looks.ipynb #f94c9338
-def _for_learning(kw): return {k: kw[k] for k in ('starts', 'epochs', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)))
+def _for_learning(kw): # half the epochs, as in the greedy search
+    return {k: kw[k] for k in ('starts', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)), epochs=max(1, kw.get('epochs', 40) // 2))
 
 # %% ../nbs/15b_looks.ipynb #d03873ec
 class TimesTable(Table):
@@ -361,7 +362,7 @@ class TimesSettings:
     granularity:int = opt(40, 'steps of the grid on which curves are cached', whole(2, 10_000))
     seeds:int = opt(3, 'heads that read each set', whole(1))
     starts:int = opt(6, 'sets that learning starts from', whole(1))
-    refine:int = opt(20, 'steps of learned times through the encoder', whole(0))
+    refine:int = opt(10, 'steps of learned times through the encoder', whole(0))
     epochs:int = opt(40, 'passes over the training curves', whole(1))
     n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(1))
     n_test:int|None = opt(None, 'curves to test on; all if none', whole(1))
