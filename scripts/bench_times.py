@@ -29,7 +29,7 @@ class Wide(BumpStore):
         c = super().curves(split, times)
         return Curves((c.codes @ self.turn).astype(np.float32), c.cols, c.times)
 
-def bench(out=OUT, n=7500, d=64, K=5, times=union_times(*PAPER_GRANULARITIES), passes=4, rounds=2, size=16):
+def bench(out=OUT, n=7500, d=64, K=5, times=union_times(*PAPER_GRANULARITIES), passes=2, rounds=1, size=16):
     "One row a turn and way; two thirds of `n` curves are trained on, and `passes` are timed of those of `TimesSettings`"
     Path(out).unlink(missing_ok=True)
     s, table, images = TimesSettings(), Table(out), load_data('synthetic', size, 5 * n // 6, n - 5 * n // 6, valid_frac=.2)
