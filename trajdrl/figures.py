@@ -280,7 +280,7 @@ def looks_figure(t:Tables, dataset:str) -> Figure:
     attention = largest(t.all('times_attention').query('dataset == @dataset'))
     def draw(ax, e, task):
         of = lambda rows: rows[(rows.encoder == e) & (rows.task == task)]
-        plot_times(of(df), task, of(along), of(attention) if len(of(attention)) else None, ax=ax)
+        plot_times(of(df), task, of(along), of(attention) if len(attention) else None, ax=ax)
     return panels(_encoders(df), df.task.unique(), draw, (3.4, 2.7), legend=True)
 
 # %% ../nbs/17_figures.ipynb #c29a349f

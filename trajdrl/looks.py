@@ -354,7 +354,7 @@ def plot_times(
     over_t = lambda rows, value: (m := rows[rows.task == task].groupby('time')[value].mean()).set_axis([float(Fraction(t)) for t in m.index]).sort_index()
     if along is not None: ax.plot(100 * over_t(along, 'test_acc'), **{'color': 'C0', 'label': 'accuracy of one time', **kwargs})
     low, high = ax.get_ylim()
-    if attention is not None:
+    if attention is not None and len(attention):
         a = over_t(attention, 'attention')
         ax.bar(a.index, a / a.max() * (high - low), bottom=low, width=.6 / len(a), color='grey', alpha=.3, label='attention, scaled')
     for i, (K, times) in enumerate(zip(sets.K, sets.times)):
