@@ -355,6 +355,15 @@ _DECODED = ('Left: test images, and what the score network makes of the same noi
            'Right: the curves of two images mixed, from all a to all b.')
 _DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
 
+# %% ../nbs/13_report.ipynb #c63a922f
+_LOOKED = dict(times_figure='Accuracy of heads that read K times of the curve, by the way in which the times were chosen.',
+               looks_figure='Learned times, over the accuracy of each single time and the attention profile.')
+
+def _times_part(run):
+    "What `trajdrl_times` left in the figures, if it was called"
+    shown = [picture(f, text, text) for k, text in _LOOKED.items() for f in sorted((run.path/'figures').glob(f'{k}_*.png'))]
+    return [fx.H2('Where each task looks'), *shown] if shown else []
+
 # %% ../nbs/13_report.ipynb #aab68f91
 def _backing(run, df, files):
     "The sections on how it came out: images, loss, time, settings, machine"
@@ -392,5 +401,5 @@ def report(self:Run) -> Path:
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
     at, files = df[df.granularity == main_granularity(df.granularity.unique())], _draw(self, df)
     with atomic_path(self.path/'summary.csv') as p: summarise(df).to_csv(p, index=False)
-    parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_backing(self, df, files)
+    parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_times_part(self), *_backing(self, df, files)
     return write_page(self.path/'report.html', f'trajdrl: {self.config["data"]["name"]}', parts)
