@@ -358,10 +358,11 @@ def probe_curves(self:Run,
     granularity, # which grids
     out, # the table
     log=print, # takes a line of progress
+    keep=None, # folder that takes up the heads
 ):
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
-    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, **head_kw(s))
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, **head_kw(s))
     except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
 
 @patch
@@ -371,7 +372,7 @@ def probe(self:Run,
     "Trains all heads on the run's curves"
     store = self.store()
     self.use_of_code(log)
-    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
+    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:
