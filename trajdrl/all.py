@@ -27,6 +27,8 @@ from .separation import *
 from .transfer import *
 from .settings import *
 from .run import *
+from .kept import *
+from .predict import *
 from .report import *
 from .analyses import *
 from .baselines import *

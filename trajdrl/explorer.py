@@ -120,13 +120,10 @@ def add(self:Explorer,
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
-    if isinstance(file, Image.Image): file = _png(file)
-    name = name or ('image' if isinstance(file, bytes) else Path(file).name)
+    name = name or (Path(file).name if isinstance(file, (str, Path)) else 'image')
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
-    with tempfile.TemporaryDirectory() as d:
-        if isinstance(file, bytes): (Path(d)/'image').write_bytes(file)
-        try: pixels = read_image(Path(d)/'image' if isinstance(file, bytes) else file, self.encoder.size, mode)
-        except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
+    try: pixels = read_image(file, self.encoder.size, mode)
+    except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
     pixels = np.array(pixels).reshape(self.encoder.size, self.encoder.size, -1)
     for k in [k for k in self.decodes if k[0] == name]: del self.decodes[k] # of another image under this name
     self.own[name] = pixels, encode(self.encoder, pixels[None], self.times, bf16=self.store.meta['bf16'])[0]
