@@ -34,6 +34,7 @@ from .encoder import Encoder, pretrained_names
 from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
+from .predict import kept_heads, open_head
 from .sampling import decode
 from .score import ScoreNet
 from .trajectory import encode, encode_data
@@ -272,7 +273,17 @@ def heads(self:Explorer,
         try: found.save(file, origin)
         except OSError as e:
             if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror}).')
+    if kept := self._kept(task): found.points, found.acc = kept.stack, {**found.acc, 'points': kept.valid_acc}
     return self.read.setdefault(task, found)
+
+# %% ../nbs/16_explorer.ipynb #29c5df1f
+@patch
+def _kept(self:Explorer, task):
+    "The run's own MLP heads, one for each stored time, or `None`"
+    try: df = kept_heads(self.run.path)
+    except (OSError, ValueError): return None # none there, or damaged
+    heads = map(open_head, df.file[(df.task == task) & (df['head'] == 'mlp')])
+    return next((h for h in heads if h.times == self.times and h.note['encoder'] == self.store.meta['encoder']), None)
 
 # %% ../nbs/16_explorer.ipynb #894dc9e2
 @patch

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .core import hash_arrays, in_order, refuse
 
@@ -36,7 +36,8 @@ def _png_without_broken_notes(raw):
 def _open(file): # path, bytes or PIL image -> PIL image, its first frame
     if isinstance(file, Image.Image): return file
     raw = file if isinstance(file, bytes) else Path(file).read_bytes()
-    im = Image.open(io.BytesIO(_png_without_broken_notes(raw) if raw[:8] == b'\x89PNG\r\n\x1a\n' else raw))
+    try: im = Image.open(io.BytesIO(_png_without_broken_notes(raw) if raw[:8] == b'\x89PNG\r\n\x1a\n' else raw))
+    except UnidentifiedImageError: raise ValueError('it has no form that PIL knows') from None
     im.load()
     return im
 
