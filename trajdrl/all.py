@@ -29,6 +29,8 @@ from .times import *
 from .transfer import *
 from .settings import *
 from .run import *
+from .kept import *
+from .predict import *
 from .report import *
 from .analyses import *
 from .baselines import *
