@@ -10,6 +10,7 @@ import hashlib, os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,8 @@ from fastcore.basics import patch
 from fastcore.xtras import Config
 from fasttransform import Transform
 
-from .core import PATH, SEED, Rule, as_device, door, of_kind, one_of, refuse, whole
+from .blocks import _stamps, free_pages, stored_array
+from .core import LOG, PATH, SEED, Rule, as_device, door, hash_arrays, load_json, of_kind, one_of, refuse, save_json, whole
 from .files import Listing, list_folder, list_parts, list_pooled, class_files, read_images
 from .synthetic import colour_digits, draw_synthetic
 
@@ -81,8 +83,10 @@ def targets(self:ImageData) -> np.ndarray: # int64 (n, n_tasks)
 @patch(as_prop=True)
 def fingerprint(self:ImageData) -> str: # 64 hexadecimal digits
     "SHA-256 over images, labels, vocabularies and splits"
+    if hasattr(self, '_kept'): return self._kept # with images that `load_data` keeps on disk
     h = hashlib.sha256(repr((self.images.shape, self.vocabs, [(k, s.start, s.stop) for k, s in self.splits.items()])).encode())
-    for a in (self.images, *self.labels.values()): h.update(np.ascontiguousarray(a))
+    for a in (self.images, *self.labels.values()):
+        for i in range(0, len(a), 4096): h.update(np.ascontiguousarray(a[i:i+4096])), free_pages(a)
     return h.hexdigest()
 
 # %% ../nbs/02b_data.ipynb #5f803941
@@ -228,7 +232,7 @@ _NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or Path(v).expanduse
              lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, cache=PATH, log=LOG)
 def load_data(
     name, # one of `DATASETS`, or the path of a folder of class folders
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
@@ -237,10 +241,12 @@ def load_data(
     valid_frac:float=0.1, # part of the training images held out
     path=None, # folder of a named data set; in fastai's data folder if `None`
     seed:int=0, # of whatever is drawn: images, subsets, splits, colours
+    cache=None, # folder in which images are kept and mapped from, where they may be more than memory; in memory if `None`
+    log=None, # takes a line of text while images are put there, as `print` does
 ) -> ImageData:
     "A data set by its name, or from a folder of your own"
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
-    own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
+    own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed, cache, log)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
     if src.draw: return _drawn(src, name, size, *rows)
     if not own: return _read(src, name, _list(name, path, seed), size, *rows)
@@ -248,26 +254,50 @@ def load_data(
     return _read(src, root.resolve().name, src.lister(root, seed), size, *rows)
 
 # %% ../nbs/02b_data.ipynb #521c1a5c
-def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
+def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
     n_train, n_test = n_train or 10_000, n_test or 2_000
-    parts = [src.draw(n, size, (seed, k)) for k, n in enumerate((n_train, n_test))]
-    images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
-    return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
+    def draw(i, j, size): # rows i to j: (images, labels, vocabs) of the training part, of the test part, or both
+        parts = [range(i, min(j, n_train)), range(max(i - n_train, 0), j - n_train)]
+        return [src.draw(len(r), size, (seed, k), first=r.start) for k, r in enumerate(parts) if len(r)]
+    (_, labels, vocabs), (_, more, _) = draw(0, n_train + n_test, 0) # images of no pixels: labels alone
+    labels, splits = {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, _make_splits(n_train, n_test, valid_frac)
+    return _with_images(src, name, labels, vocabs, splits, size, lambda i, j: np.concatenate([p[0] for p in draw(i, j, size)]), lambda i, j: 1, [str(seed)], cache, log)
 
-def _read(src, name, l, size, n_train, n_test, valid_frac, seed):
+def _read(src, name, l, size, n_train, n_test, valid_frac, seed, cache, log):
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
-    images = read_images(l.files[rows], size, 'L' if src.coloured else 'RGB')
-    labels, vocabs = {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    files, labels, vocabs = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    make = lambda i, j: read_images(files[i:j], size, 'L' if src.coloured else 'RGB')
     if src.coloured:
-        u = np.random.default_rng((seed, 3)).random((len(l.part), 8)) # a row for each file
-        images, colours, names = colour_digits(images, u[rows])
+        read, u = make, np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
+        make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
+        _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    return ImageData(name, images, labels, vocabs, splits, src.flip)
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+
+# %% ../nbs/02b_data.ipynb #cb53713c
+def _stamp_files(files): # a number that changes with sizes and dates
+    return 1 + crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
+
+def _with_images(src, name, labels, vocabs, splits, size, make, stamp, origin, cache, log): # (i, j) -> rows i to j, what they are made from; text
+    "A data set with its images in memory, or mapped from a folder below `cache`"
+    n = splits['test'].stop
+    if cache is None: return ImageData(name, make(0, n), labels, vocabs, splits, src.flip)
+    key = hash_arrays(repr((size, src.coloured, vocabs, splits)), *labels.values(), *origin)
+    path = Path(cache).expanduser()/f'{name}-{key[:16]}'/'images.npy'
+    data = ImageData(name, stored_array(path, (n, size, size, 3), make, stamp, log=log), labels, vocabs, splits, src.flip)
+    data._kept = _keep_fingerprint(data, path.with_name('fingerprint.json'), hash_arrays(np.load(_stamps(path))))
+    return data
+
+def _keep_fingerprint(data, path, of):
+    kept = load_json(path) if path.exists() else {}
+    if kept.get('of') != of: save_json(path, kept := dict(of=of, fingerprint=data.fingerprint))
+    return kept['fingerprint']
 
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
+def _as_tensor(x): return torch.as_tensor(x.copy() if isinstance(x, np.memmap) and not x.flags.writeable else x)
 
-@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', torch.as_tensor))
+@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', _as_tensor))
 def to_float(
     images, # uint8 array or tensor (b, h, w, c), c 1 or 3
 ) -> torch.Tensor: # float32 (b, c, h, w) in [-1, 1], channels last in memory
@@ -297,6 +327,7 @@ class ImageDL(TfmdDL):
         super().__init__(dataset, bs=min(bs, len(dataset)), shuffle=shuffle, **kwargs)
         self.seed, self.n_steps, self.epoch = seed, n_steps, epoch
         self.y, self.perm = torch.from_numpy(dataset.targets()), (None, None)
+        self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
     def new(self, dataset=None, cls=None, **kwargs):
@@ -318,6 +349,7 @@ def rows(self:ImageDL,
 @patch
 def create_batch(self:ImageDL, rows, flips=None): # (b,) row numbers, (b,) which to mirror -> uint8 TensorImage (b, h, w, c), int64 (b, n_tasks)
     images = self.dataset.images[rows]
+    free_pages(self.dataset.images)
     if flips is not None: images[flips] = images[flips][:, :, ::-1]
     return TensorImage(torch.from_numpy(images)), self.y[rows]
 
@@ -326,7 +358,8 @@ def create_batches(self:ImageDL, samps=None):
     for step in range(len(self)):
         rows, flips = self.rows(self.epoch, step), None
         if self.shuffle and self.dataset.flip: flips = np.random.default_rng((self.seed, self.epoch, step)).random(len(rows)) < 0.5
-        yield self.create_batch(rows, flips)
+        part, parts = self.share
+        yield self.create_batch(*(a if a is None or parts == 1 else np.split(a, parts)[part] for a in (rows, flips)))
     self.epoch += 1
 
 # %% ../nbs/02b_data.ipynb #f08b90bf
