@@ -8,6 +8,7 @@ __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'ImageDL
 # %% ../nbs/02b_data.ipynb #da4ff926
 import hashlib, os
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Callable
 from zlib import crc32
@@ -109,7 +110,7 @@ _FILE_PRESETS = dict(quick=dict(n_test=5000), small=dict(size=32, mults=(1, 2, 2
 class DataSet:
     "All that is known of a data set before it is read"
     label:str # its name in figures
-    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn
+    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn; with `first` also from any image on, for a cache
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
@@ -258,10 +259,13 @@ def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
     n_train, n_test = n_train or 10_000, n_test or 2_000
     def draw(i, j, size): # rows i to j: (images, labels, vocabs) of the training part, of the test part, or both
         parts = [range(i, min(j, n_train)), range(max(i - n_train, 0), j - n_train)]
-        return [src.draw(len(r), size, (seed, k), first=r.start) for k, r in enumerate(parts) if len(r)]
-    (_, labels, vocabs), (_, more, _) = draw(0, n_train + n_test, 0) # images of no pixels: labels alone
+        return [src.draw(len(r), size, (seed, k), **({'first': r.start} if r.start else {})) for k, r in enumerate(parts) if len(r)]
+    if cache is not None and 'first' not in signature(src.draw).parameters: refuse('cache', str(cache), f'none: {name} is drawn all at once')
+    parts, images = draw(0, n_train + n_test, size if cache is None else 0), lambda parts: np.concatenate([p[0] for p in parts]) # of no pixels: labels alone
+    (_, labels, vocabs), (_, more, _) = parts
     labels, splits = {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, _make_splits(n_train, n_test, valid_frac)
-    return _with_images(src, name, labels, vocabs, splits, size, lambda i, j: np.concatenate([p[0] for p in draw(i, j, size)]), lambda i, j: 1, [str(seed)], cache, log)
+    make = lambda i, j: images(parts if cache is None else draw(i, j, size))
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: 1, [str(seed)], cache, log)
 
 def _read(src, name, l, size, n_train, n_test, valid_frac, seed, cache, log):
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)

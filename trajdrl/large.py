@@ -57,7 +57,7 @@ def encode_shards(
     if parts == 1 and not (out/'shards').exists(): return encode_data(encoder, data, times, out, bs, bf16, log, save_every)
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(f'.{out.name}.lock'))
-    with lock: meta = _begin_shards(out, encoder.eval(), data, times, bf16)
+    with lock: meta = _begin_shards(out, encoder.eval(), data, times, bf16, bs)
     _fill_part(out, encoder, data, times, bs, bf16, log, save_every, part, parts)
     if not apart: wait_for_others()
     with lock:
@@ -66,12 +66,12 @@ def encode_shards(
     return TrajectoryStore(out, encoder, data) if load_json(out/'store.json')['done'] == len(data) else None
 
 # %% ../nbs/07e_large.ipynb #26a062a5
-def _begin_shards(out, encoder, data, times, bf16):
+def _begin_shards(out, encoder, data, times, bf16, bs):
     meta = _begin(out, encoder, data, times, bf16)
     notes = out/'shards'
     if not notes.exists():
         notes.mkdir()
-        if meta['done']: _note(notes/'before.npy', np.arange(len(data)) < meta['done'])
+        if meta['done']: _note(notes/'before.npy', np.arange(-(-len(data) // bs)) < meta['done'] // bs) # by `encode_data`
     return meta
 
 def _complete(out, data, meta):
