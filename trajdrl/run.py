@@ -25,7 +25,7 @@ from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, 
 from .downstream import probe_store
 from .encoder import Encoder, n_params
 from .heads import HEADS, weights_from
-from .large import encode_shards, wait_for_others
+from .large import encode_shards, leave_others, wait_for_others
 from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
 from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
@@ -397,7 +397,9 @@ def finish(self:Run,
     "Does what is left of `stages`"
     log = log or Progress()
     for name in stages:
-        if name == 'probe' and rank_distrib(): return # heads are small: of several processes the first trains them
+        if name == 'probe': # heads are small: of several processes the first trains them, alone
+            if rank_distrib(): return
+            leave_others()
         record = self.config['stages'][name]
         if self.finished(name): log(f'found finished, nothing to do (it took {clock(record["seconds"])})', name)
         else:
