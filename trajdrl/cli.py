@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_origin
 
+from fastai.torch_core import rank_distrib
+
 with warnings.catch_warnings():
     warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     from trajdrl.analyses import ANALYSES, analyse
@@ -20,6 +22,7 @@ from .core import *
 from .data import DATASETS
 from .figures import draw_figures
 from .predict import predict
+from .large import wait_for_others
 import trajdrl.report # Run.report
 from .run import *
 from .run import clock, peak_memory
@@ -101,6 +104,7 @@ def run_parser(
     p = Parser(prog, description, 'DATASET --out DIR', epilog=_exceptions())
     p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n, d in DATASETS.items() if d.paper)}, or the path of a folder of class folders, or of a CSV file of labels')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
+    p.add_argument('--cache', metavar='DIR', help='folder in which images are kept and read from, where they may be more than memory')
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')
     p.add_argument('--images', metavar='DIR', dest='path', help='folder of the images that a CSV file names; its own if none')
     for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset'})
@@ -143,22 +147,27 @@ def run_command(
 def _parse(parser, argv):
     "Settings, and what else was typed"
     args = vars(parser.parse_args(argv))
-    more = {k: args.pop(k) for k in ('dir', 'out', 'resume', 'device', 'debug') if k in args}
+    more = {k: args.pop(k) for k in ('dir', 'out', 'resume', 'device', 'cache', 'debug') if k in args}
     return args, more
 
 def _begin(prog, description, argv, log):
     "The run that the arguments of `trajdrl_run` or `trajdrl_train` ask for"
     given, more = _parse(run_parser(prog, description), argv)
-    out, device = Path(more['out']).expanduser(), more.get('device')
-    if not more.get('resume') or not (out/'config.json').exists():
-        return start_run(out, make_settings(**given), shlex.join([prog, *[a for a in argv if a != '--resume']]), device, log)
-    run = Run(out, device=device)
+    out, where = Path(more['out']).expanduser(), {k: more.get(k) for k in ('device', 'cache')}
+    if rank_distrib(): wait_for_others() # of several processes, the first begins the run
+    elif not more.get('resume') or not (out/'config.json').exists():
+        run = start_run(out, make_settings(**given), shlex.join([prog, *[a for a in argv if a != '--resume']]), log=log, **where)
+        wait_for_others()
+        return run
+    run = Run(out, **where)
     run.agree(given)
     log(f'resuming the run in {out}')
+    if not rank_distrib(): wait_for_others()
     return run
 
 def _say_report(run, log):
     "Writes the report and says where it is"
+    if rank_distrib(): return
     page, total = run.report(), sum(r['seconds'] for r in run.config['stages'].values())
     log(f'done; {clock(total)} of computing in all, at most {peak_memory():.2f} GB of memory')
     log(f'report: {page}')

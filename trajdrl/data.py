@@ -8,8 +8,10 @@ __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'ImageDL
 # %% ../nbs/02b_data.ipynb #da4ff926
 import hashlib, os, warnings
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Callable
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -20,7 +22,8 @@ from fastcore.basics import patch
 from fastcore.xtras import Config
 from fasttransform import Transform
 
-from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, of_kind, one_of, refuse, whole
+from .blocks import _stamps, free_pages, stored_array
+from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, load_json, of_kind, one_of, refuse, save_json, whole
 from .files import Listing, _damaged_text, _some, class_files, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
@@ -83,8 +86,10 @@ def targets(self:ImageData) -> np.ndarray: # int64 (n, n_tasks)
 @patch(as_prop=True)
 def fingerprint(self:ImageData) -> str: # 64 hexadecimal digits
     "SHA-256 over images, labels, vocabularies and splits"
+    if hasattr(self, '_kept'): return self._kept # with images that `load_data` keeps on disk
     h = hashlib.sha256(repr((self.images.shape, self.vocabs, [(k, s.start, s.stop) for k, s in self.splits.items()])).encode())
-    for a in (self.images, *self.labels.values()): h.update(np.ascontiguousarray(a))
+    for a in (self.images, *self.labels.values()):
+        for i in range(0, len(a), 4096): h.update(np.ascontiguousarray(a[i:i+4096])), free_pages(a)
     return h.hexdigest()
 
 # %% ../nbs/02b_data.ipynb #5f803941
@@ -107,7 +112,7 @@ _FILE_PRESETS = dict(quick=dict(n_test=5000), small=dict(size=32, mults=(1, 2, 2
 class DataSet:
     "All that is known of a data set before it is read"
     label:str # its name in figures
-    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn
+    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn; with `first` also from any image on, for a cache
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
@@ -230,7 +235,7 @@ _NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.
              lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders, a CSV file of labels or a DataFrame')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, log=LOG)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=PATH, log=LOG)
 def load_data(
     name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
@@ -241,29 +246,39 @@ def load_data(
     seed:int=0, # of whatever is drawn: images, subsets, splits, colours
     images=None, # folder of the images that a table names; that of the CSV file if `None`
     skip_damaged:bool=False, # leave damaged images out, rather than refuse them all
-    log=None, # takes a line on what was left out or is there twice; a warning if `None`
+    cache=None, # folder in which images are kept and mapped from, where they may be more than memory; in memory if `None`
+    log=None, # takes a line on what was left out or is there twice (a warning if `None`), and while images are put into `cache`
 ) -> ImageData:
     "A data set by its name, or from a folder or a table of your own"
     if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
         l, name, src = *_from_table(name, images, seed), DATASETS['folder']
-        return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, log)
+        return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, cache, log)
     if images is not None: refuse('images', str(images), f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
-    if src.draw: return _drawn(src, name, size, *rows)
-    if not own: return _read(src, name, _list(name, path, seed), size, *rows, skip_damaged, log)
+    if src.draw: return _drawn(src, name, size, *rows, cache, log)
+    if not own: return _read(src, name, _list(name, path, seed), size, *rows, skip_damaged, cache, log)
     root = Path(name).expanduser()
-    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows, skip_damaged, log)
+    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows, skip_damaged, cache, log)
 
 # %% ../nbs/02b_data.ipynb #521c1a5c
-def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
+def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
     n_train, n_test = n_train or 10_000, n_test or 2_000
-    parts = [src.draw(n, size, (seed, k)) for k, n in enumerate((n_train, n_test))]
-    for n, (images, *_) in zip((n_train, n_test), parts):
-        if len(images) != n: raise ValueError(f'draw of {name} gave {len(images)} images where {n} were asked; load fewer by n_train and n_test')
-    images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
-    return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
+    def draw(i, j, size): # rows i to j: (images, labels, vocabs) of the training part, of the test part, or both
+        parts = [range(i, min(j, n_train)), range(max(i - n_train, 0), j - n_train)]
+        return [_draw(src, name, len(r), size, (seed, k), r.start) for k, r in enumerate(parts) if len(r)]
+    if cache is not None and 'first' not in signature(src.draw).parameters: refuse('cache', str(cache), f'none: {name} is drawn all at once')
+    parts, images = draw(0, n_train + n_test, size if cache is None else 0), lambda parts: np.concatenate([p[0] for p in parts]) # of no pixels: labels alone
+    (_, labels, vocabs), (_, more, _) = parts
+    labels, splits = {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, _make_splits(n_train, n_test, valid_frac)
+    make = lambda i, j: images(parts if cache is None else draw(i, j, size))
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: 1, [str(seed)], cache, log)
+
+def _draw(src, name, n, size, seed, first):
+    drawn = src.draw(n, size, seed, **(dict(first=first) if first else {}))
+    if len(drawn[0]) != n: raise ValueError(f'draw of {name} gave {len(drawn[0])} images where {n} were asked; load fewer by n_train and n_test')
+    return drawn
 
 def _from_table(table, images, seed): # a listing, and a name
     if isinstance(table, pd.DataFrame):
@@ -272,21 +287,45 @@ def _from_table(table, images, seed): # a listing, and a name
     path = Path(table).expanduser()
     return list_table(read_labels(path), path.parent if images is None else images, seed), path.stem
 
-def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, log=None):
+def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
+    if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
     notes, damaged = list(l.notes), {} if skip_damaged else None
-    images = read_images(l.files[rows], size, 'L' if src.coloured else 'RGB', damaged=damaged)
-    if damaged:
-        notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
-        images, rows, splits = _without(damaged, images, rows, splits)
-    if not src.paper: notes += _repeated(images, l.files[rows], splits)
+    read = lambda files: read_images(files, size, 'L' if src.coloured else 'RGB', damaged=damaged)
+    if cache is None:
+        images = read(l.files[rows])
+        if damaged:
+            notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
+            images, rows, splits = _without(damaged, images, rows, splits)
+        if not src.paper: notes += _repeated(images, l.files[rows], splits)
     for line in notes: (log or warnings.warn)(line)
-    labels, vocabs = {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    files, labels, vocabs = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    make = lambda i, j: images[i:j] if cache is None else read(files[i:j])
     if src.coloured:
-        u = np.random.default_rng((seed, 3)).random((len(l.part), 8)) # a row for each file
-        images, colours, names = colour_digits(images, u[rows])
+        read, u = make, np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
+        make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
+        _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    return ImageData(name, images, labels, vocabs, splits, src.flip)
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+
+# %% ../nbs/02b_data.ipynb #cb53713c
+def _stamp_files(files): # a number that changes with sizes and dates
+    return 1 + crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
+
+def _with_images(src, name, labels, vocabs, splits, size, make, stamp, origin, cache, log): # (i, j) -> rows i to j, what they are made from; text
+    "A data set with its images in memory, or mapped from a folder below `cache`"
+    n = splits['test'].stop
+    if cache is None: return ImageData(name, make(0, n), labels, vocabs, splits, src.flip)
+    key = hash_arrays(repr((size, src.coloured, vocabs, splits)), *labels.values(), *origin)
+    path = Path(cache).expanduser()/f'{name}-{key[:16]}'/'images.npy'
+    data = ImageData(name, stored_array(path, (n, size, size, 3), make, stamp, log=log), labels, vocabs, splits, src.flip)
+    data._kept = _keep_fingerprint(data, path.with_name('fingerprint.json'), hash_arrays(np.load(_stamps(path))))
+    return data
+
+def _keep_fingerprint(data, path, of):
+    kept = load_json(path) if path.exists() else {}
+    if kept.get('of') != of: save_json(path, kept := dict(of=of, fingerprint=data.fingerprint))
+    return kept['fingerprint']
 
 # %% ../nbs/02b_data.ipynb #97bbe5f5
 def _without(damaged, images, rows, splits): # images, row numbers and splits without some
@@ -306,8 +345,11 @@ def _repeated(images, files, splits): # lines
 
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
+def _as_tensor(x):
+    if isinstance(x, torch.Tensor): return x
+    return torch.from_numpy(as_array(x.copy() if isinstance(x, np.memmap) and not x.flags.writeable else x))
 
-@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', lambda x: x if isinstance(x, torch.Tensor) else torch.from_numpy(as_array(x))))
+@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', _as_tensor))
 def to_float(
     images, # uint8 array or tensor (b, h, w, c), c 1 or 3
 ) -> torch.Tensor: # float32 (b, c, h, w) in [-1, 1], channels last in memory
@@ -337,6 +379,7 @@ class ImageDL(TfmdDL):
         super().__init__(dataset, bs=min(bs, len(dataset)), shuffle=shuffle, **kwargs)
         self.seed, self.n_steps, self.epoch = seed, n_steps, epoch
         self.y, self.perm = torch.from_numpy(dataset.targets()), (None, None)
+        self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
     def new(self, dataset=None, cls=None, **kwargs):
@@ -358,6 +401,7 @@ def rows(self:ImageDL,
 @patch
 def create_batch(self:ImageDL, rows, flips=None): # (b,) row numbers, (b,) which to mirror -> uint8 TensorImage (b, h, w, c), int64 (b, n_tasks)
     images = self.dataset.images[rows]
+    free_pages(self.dataset.images)
     if flips is not None: images[flips] = images[flips][:, :, ::-1]
     return TensorImage(torch.from_numpy(images)), self.y[rows]
 
@@ -366,7 +410,8 @@ def create_batches(self:ImageDL, samps=None):
     for step in range(len(self)):
         rows, flips = self.rows(self.epoch, step), None
         if self.shuffle and self.dataset.flip: flips = np.random.default_rng((self.seed, self.epoch, step)).random(len(rows)) < 0.5
-        yield self.create_batch(rows, flips)
+        part, parts = self.share
+        yield self.create_batch(*(a if a is None or parts == 1 else np.split(a, parts)[part] for a in (rows, flips)))
     self.epoch += 1
 
 # %% ../nbs/02b_data.ipynb #f08b90bf

@@ -9,6 +9,7 @@ __all__ = ['WEIGHTINGS', 'SCHEDULES', 'dsm_loss', 'DiffusionModel', 'Perturb', '
 
 # %% ../nbs/05_diffusion.ipynb #f80baf97
 import json, time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
+from fastai.torch_core import get_model, num_distrib, rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from matplotlib.ticker import LogFormatter
@@ -99,12 +101,17 @@ class Perturb(Callback):
         step = self.epoch * self.n_iter + self.iter if self.training else -1 - self.iter
         torch.manual_seed(hash((self.seed, step)) % 2**63)
         x0 = self.xb[0].as_subclass(torch.Tensor).contiguous(memory_format=self._memory_format())
-        t = draw_times(len(x0), stratify=self.stratify, device=x0.device)
-        eps, noise = torch.randn_like(x0), torch.randn(len(x0), self.model.encoder.d, device=x0.device)
+        part, parts = getattr(self.dl, 'share', (0, 1)) # several processes draw for the whole batch, and take their share
+        whole = x0.repeat(parts, 1, 1, 1).contiguous(memory_format=self._memory_format()) if parts > 1 else x0
+        t = draw_times(len(whole), stratify=self.stratify, device=x0.device)
+        eps, noise = torch.randn_like(whole), torch.randn(len(whole), get_model(self.model).encoder.d, device=x0.device)
+        if parts > 1:
+            t, eps, noise = (a.chunk(parts)[part] for a in (t, eps, noise))
+            torch.manual_seed(hash((self.seed, step, part)) % 2**63) # of dropout
         self.learn.xb, self.learn.yb = (x0, self.sde.perturb(x0, t, eps), t, noise), (eps, t)
 
     def _memory_format(self):
-        last = self.model.score.first.weight.is_contiguous(memory_format=torch.channels_last)
+        last = get_model(self.model).score.first.weight.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
 # %% ../nbs/05_diffusion.ipynb #e38ef34e
@@ -140,9 +147,9 @@ class EMA(Callback):
     ): self.decay, self.average = decay, None
 
     def before_fit(self):
-        if self.average is None: self.average = AveragedModel(self.model, multi_avg_fn=partial(_ema_update, decay=self.decay))
+        if self.average is None: self.average = AveragedModel(get_model(self.model), multi_avg_fn=partial(_ema_update, decay=self.decay))
     def after_batch(self):
-        if self.training: self.average.update_parameters(self.model)
+        if self.training: self.average.update_parameters(get_model(self.model))
     def before_validate(self): self.raw, self.learn.model = self.model, self.average.module.eval()
     def after_validate(self): self.learn.model = self.raw
     def after_cancel_fit(self): self.learn.model = getattr(self, 'raw', self.model)
@@ -154,10 +161,10 @@ _TRAINED = Rule(lambda learn: learn.run_log and learn.ema.average, 'a Learner, f
 def _state(learn):
     "Every tensor that the next step depends on, by name"
     opt = {f'{i}.{k}': torch.as_tensor(v) for i, s in learn.opt.opt.state_dict()['state'].items() for k, v in s.items()}
-    parts = dict(model=learn.model.state_dict(), ema=learn.ema.average.state_dict(), opt=opt)
+    parts = dict(model=get_model(learn.model).state_dict(), ema=learn.ema.average.state_dict(), opt=opt)
     return {f'{part}.{k}': v for part, state in parts.items() for k, v in state.items()}
 
-def _made_with(learn): return dict(optimizer=type(learn.opt.opt).__name__, sde=json.dumps(learn.model.score.sde.config())) # text, as safetensors wants it
+def _made_with(learn): return dict(optimizer=type(learn.opt.opt).__name__, sde=json.dumps(get_model(learn.model).score.sde.config())) # text, as safetensors wants it
 
 # %% ../nbs/05_diffusion.ipynb #6671e315
 @door(learn=_TRAINED)
@@ -230,8 +237,9 @@ def _round(self:RunLog):
     "Keeps what a round of training brought"
     step, n = (self.epoch + 1) * len(self.dls.train), len(self.losses)
     speed = n * self.dls.train.bs / max(self.seconds, 1e-9)
-    self.rows.append(dict(step=step, train_loss=torch.stack(self.losses).mean().item(), valid_loss=float(self.recorder.log[-1]),
+    self.rows.append(dict(step=step, train_loss=_over_processes(torch.stack(self.losses).mean()).item(), valid_loss=float(self.recorder.log[-1]),
                           lr=self.opt.hypers[-1]['lr'], images_per_s=round(speed, 1), seconds=round(self.seconds, 2)))
+    if rank_distrib(): return
     if self.out:
         save_checkpoint(self.learn, self.checkpoint, step)
         with atomic_path(self.out/'log.csv') as p: pd.DataFrame(self.rows).to_csv(p, index=False)
@@ -304,8 +312,29 @@ def train_diffusion(
     _prepare(learn)
     learn.dls.train.epoch = start = _resume(learn) if resume else 0
     sched = lr_schedule(learn.lr, rounds * learn.dls.train.n_steps, warmup, schedule)
-    if start < rounds: learn.fit(rounds, cbs=ParamScheduler({'lr': sched}), start_epoch=start)
+    with _in_step(learn):
+        if start < rounds: learn.fit(rounds, cbs=ParamScheduler({'lr': sched}), start_epoch=start)
     return pd.DataFrame(learn.run_log.rows)
+
+# %% ../nbs/05_diffusion.ipynb #4e94449a
+@contextmanager
+def _in_step(learn):
+    "Within the block, training goes in step with that of the other processes, if there are any"
+    n, bs = num_distrib(), learn.dls.train.bs
+    if n <= 1: yield; return
+    if bs % n: refuse('bs', bs, f'a multiple of {n}, the number of processes')
+    from fastai.distributed import DistributedTrainer # needs accelerate
+    learn.add_cb(trainer := DistributedTrainer(sync_bn=False))
+    trainer._wrap_dl, learn.dls.train.share = lambda dl: dl, (rank_distrib(), n) # loaders that share by themselves
+    try: yield
+    finally:
+        learn.remove_cb(trainer)
+        learn.dls.train.share = 0, 1
+
+def _over_processes(x):
+    "The mean of a number over all processes"
+    if num_distrib() > 1: torch.distributed.all_reduce(x.div_(num_distrib()))
+    return x
 
 # %% ../nbs/05_diffusion.ipynb #0f2af93e
 def _prepare(learn):

@@ -13,7 +13,7 @@ try: import resource
 except ImportError: resource = None # not on Windows
 
 import torch
-from fastai.torch_core import default_device
+from fastai.torch_core import default_device, rank_distrib
 from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -25,12 +25,13 @@ from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, 
 from .downstream import probe_store
 from .encoder import Encoder, n_params
 from .heads import HEADS, weights_from
+from .large import encode_shards, leave_others, wait_for_others
 from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
 from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import obey
-from .trajectory import TrajectoryStore, encode_data
+from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
 STAGES = dict(train='encoder/model.safetensors', encode='trajectory/store.json', probe='results.csv') # and what each leaves
@@ -42,6 +43,7 @@ class Run:
         settings:Settings=None, # of a new run; an existing one has its own
         command:str='', # that began it
         device=None, # where networks run; the fastest there is if `None`
+        cache=None, # folder in which images are kept, where they may be more than memory; that of the run's record if `None`
     ):
         self.path, self.device = Path(path).expanduser(), device if device is None else as_device(device)
         if settings is None: self.config = self._read_config()
@@ -49,11 +51,12 @@ class Run:
             stages = {k: dict(seconds=0., finished=False) for k in STAGES}
             self.config = dict(format='trajdrl run', settings=dataclasses.asdict(settings), command=command,
                                begun=time.strftime('%Y-%m-%d %H:%M'), provenance=provenance(), data={}, stages=stages)
+        if cache is not None: self.config['cache'] = str(Path(cache).expanduser().absolute())
 
     def __repr__(self):
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
     def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
-    def save(self): save_json(self.path/'config.json', self.config)
+    def save(self): rank_distrib() or save_json(self.path/'config.json', self.config) # of several processes, the first writes
 
 # %% ../nbs/12_run.ipynb #7922a5cb
 @patch
@@ -142,13 +145,14 @@ def stage(self:Run, name):
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
 def load(self:Run,
-    log=lambda line: None, # takes a line on what was left out
+    log=lambda line: None, # takes a line of progress, and on what was left out
 ):
     "The run's images, once; refused if they are not those the run was begun with"
     if not hasattr(self, '_data'):
         s = self.settings
         where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
-        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, skip_damaged=s.skip_damaged, log=log, **{where: s.path})
+        more = dict(skip_damaged=s.skip_damaged, cache=self.config.get('cache'), log=log, **{where: s.path})
+        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, **more)
         if self.config['data'].get('fingerprint', data.fingerprint) != data.fingerprint:
             raise ValueError(f'the images of {s.dataset} are not those that the run in {self.path} was begun with; give another --out')
         self._data = data
@@ -211,9 +215,10 @@ def start_run(
     command:str='', # that began it
     device=None, # where networks run; the fastest there is if `None`
     log=None, # takes a line of progress
+    cache=None, # see `Run`
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s, run = settings, Run(_free(out, settings), settings, command, device)
+    s, run = settings, Run(_free(out, settings), settings, command, device, cache)
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
     data = run.load(log or (lambda line: None))
     if log: log(str(data))
@@ -286,11 +291,12 @@ def train(self:Run,
 ):
     "Trains the run's networks, or what is left of it, and saves the encoder"
     s, learn = self.settings, self.learner(self.path, log)
-    save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
+    if not rank_distrib(): save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
     with self.stage('train') as record:
         sizes = [f'{n_params(m):,}' for m in (learn.model.encoder, learn.model.score)]
         log(f'{s.steps:,} steps on {learn.dls.device}, {sizes[0]} parameters in the encoder, {sizes[1]} in the score network')
         rows = train_diffusion(learn, s.steps, s.every, s.warmup, s.schedule, resume=True)
+        if rank_distrib(): return
         with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.use_of_code(log)
@@ -351,7 +357,7 @@ def encode(self:Run,
     s, encoder, data = self.settings, self.encoder(), self.load()
     with self.stage('encode') as record:
         start = time.time()
-        encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
+        encode_shards(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
         record.update(images_per_s=round(len(data) / (time.time() - start), 1))
 
 @patch
@@ -371,7 +377,7 @@ def probe_curves(self:Run,
 ):
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
-    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, **head_kw(s))
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, on_disk='cache' in self.config, **head_kw(s))
     except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
 
 @patch
@@ -390,7 +396,7 @@ class Progress:
     def __call__(self,
         line:str, # what to say
         stage:str='', # put before the line, unless it begins so
-    ): print(f'{clock(time.time() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
+    ): rank_distrib() or print(f'{clock(time.time() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
 
 @patch
 def finish(self:Run,
@@ -400,8 +406,12 @@ def finish(self:Run,
     "Does what is left of `stages`"
     log = log or Progress()
     for name in stages:
+        if name == 'probe': # heads are small: of several processes the first trains them, alone
+            if rank_distrib(): return
+            leave_others()
         record = self.config['stages'][name]
         if self.finished(name): log(f'found finished, nothing to do (it took {clock(record["seconds"])})', name)
         else:
             getattr(self, name)(lambda line: log(line, name))
             log(f'finished in {clock(record["seconds"])}, at most {record["peak_gb"]:.2f} GB of memory', name)
+        if name != 'probe': wait_for_others()

@@ -17,6 +17,7 @@ import torch
 from fastcore.basics import patch
 from PIL import Image
 
+from .blocks import free_pages
 from .core import IMAGES, LOG, PATH, Rule, as_array, as_times, atomic_path, door, hash_arrays, load_json, number, of_kind, one_of, provenance, refuse, save_json, time_grid, whole
 from .data import ImageData, to_float
 from .encoder import Encoder
@@ -183,9 +184,10 @@ def _fill(out, encoder, data, times, bs, bf16, log, save_every, meta):
     codes, last = np.load(out/'codes.npy', mmap_mode='r+'), start
     for i in range(first, n, bs):
         codes[i:i+bs] = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
+        free_pages(data.images)
         if time.time() - last >= save_every or i + bs >= n:
             last, meta['done'] = time.time(), min(i + bs, n)
-            codes.flush()
+            codes.flush(), free_pages(codes)
             if meta['done'] == n: _save_stats(out, codes[data.splits['train']])
             save_json(out/'store.json', meta)
             speed = (meta['done'] - first) / max(last - start, 1e-9) # clocks may stand still
@@ -199,6 +201,7 @@ def _save_stats(out, train, block=1024):
     for i in range(0, len(train), block):
         z = train[i:i+block] - shift
         total, square = total + z.sum(0), square + (z**2).sum(0)
+        free_pages(train)
     mean = total / len(train)
     std = np.sqrt(np.maximum(square / len(train) - mean**2, 0))
     with atomic_path(out/'stats.npy') as p: np.save(p, np.stack([mean + shift, std]).astype(np.float32))
