@@ -27,6 +27,7 @@ from .separation import *
 from .transfer import *
 from .settings import *
 from .run import *
+from .imported import *
 from .report import *
 from .analyses import *
 from .baselines import *

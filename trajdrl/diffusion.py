@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['WEIGHTINGS', 'SCHEDULES', 'dsm_loss', 'DiffusionModel', 'Perturb', 'DiffusionLoss', 'EMA', 'save_checkpoint',
-           'load_checkpoint', 'RunLog', 'diffusion_learner', 'lr_schedule', 'train_diffusion', 'ema_encoder',
-           'code_use', 'code_use_text', 'plot_code_use']
+           'load_checkpoint', 'RunLog', 'DiffusionLearner', 'diffusion_learner', 'lr_schedule', 'train_diffusion',
+           'ema_encoder', 'code_use', 'code_use_text', 'plot_code_use']
 
 # %% ../nbs/05_diffusion.ipynb #f80baf97
 import json, time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.schedule import ParamScheduler, SchedCos, SchedLin, SchedNo, combine_scheds
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
+from fastai.learner import Learner, replacing_yield
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -95,7 +96,7 @@ class Perturb(Callback):
     ): self.sde, self.seed, self.stratify, self.n_valid = sde, seed, stratify, n_valid
 
     def before_batch(self):
-        if not self.training and self.iter >= self.n_valid: raise CancelValidException()
+        if not self.training and self.iter >= self.n_valid and not hasattr(self, 'gather_preds'): raise CancelValidException()
         step = self.epoch * self.n_iter + self.iter if self.training else -1 - self.iter
         torch.manual_seed(hash((self.seed, step)) % 2**63)
         x0 = self.xb[0].as_subclass(torch.Tensor).contiguous(memory_format=self._memory_format())
@@ -143,9 +144,11 @@ class EMA(Callback):
         if self.average is None: self.average = AveragedModel(self.model, multi_avg_fn=partial(_ema_update, decay=self.decay))
     def after_batch(self):
         if self.training: self.average.update_parameters(self.model)
-    def before_validate(self): self.raw, self.learn.model = self.model, self.average.module.eval()
-    def after_validate(self): self.learn.model = self.raw
-    def after_cancel_fit(self): self.learn.model = getattr(self, 'raw', self.model)
+    def before_validate(self):
+        self.raw = self.model
+        if self.average: self.learn.model = self.average.module.eval() # there is none before the first fit
+    def after_validate(self): self.learn.model = self.__dict__.pop('raw', self.model)
+    def after_cancel_fit(self): self.after_validate()
 
 # %% ../nbs/05_diffusion.ipynb #2a3f57f5
 _LEARNER = Rule(lambda learn: learn.run_log and learn.ema, 'a Learner, from diffusion_learner')
@@ -210,12 +213,13 @@ class RunLog(Callback):
 
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
+    def before_fit(self): self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds')
     def before_train(self): self.start, self.losses = time.time(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
     def after_train(self): self.seconds = time.time() - self.start
-    def after_validate(self): self._round()
+    def after_epoch(self): self._round()
 
 # %% ../nbs/05_diffusion.ipynb #69890291
 @patch
@@ -230,7 +234,7 @@ def _round(self:RunLog):
     "Keeps what a round of training brought"
     step, n = (self.epoch + 1) * len(self.dls.train), len(self.losses)
     speed = n * self.dls.train.bs / self.seconds
-    self.rows.append(dict(step=step, train_loss=torch.stack(self.losses).mean().item(), valid_loss=float(self.recorder.log[-1]),
+    self.rows.append(dict(step=step, train_loss=torch.stack(self.losses).mean().item(), valid_loss=float(self.recorder.values[-1][1]),
                           lr=self.opt.hypers[-1]['lr'], images_per_s=round(speed, 1), seconds=round(self.seconds, 2)))
     if self.out:
         save_checkpoint(self.learn, self.checkpoint, step)
@@ -239,6 +243,22 @@ def _round(self:RunLog):
     total = self.n_epoch * len(self.dls.train)
     if self.log: self.log(f'train step {step}/{total}  loss {self.rows[-1]["train_loss"]:.4g}  valid {self.rows[-1]["valid_loss"]:.4g}  '
                           f'{speed:.0f} images/s  {left / 60:.1f} min left')
+
+# %% ../nbs/05_diffusion.ipynb #728893e5
+class DiffusionLearner(Learner):
+    "A `Learner` that saves and loads the average of the weights too"
+    @contextmanager
+    def _with_average(self):
+        if not self.opt: _prepare(self)
+        self.ema.before_fit()
+        with replacing_yield(self, 'model', nn.ModuleDict(dict(model=self.model, average=self.ema.average))): yield
+
+    def save(self, file, **kwargs): # as of `Learner.save`
+        with self._with_average(): return super().save(file, **kwargs)
+
+    def load(self, file, device=None, **kwargs): # as of `Learner.load`
+        with self._with_average(): super().load(file, device, **kwargs)
+        return self
 
 # %% ../nbs/05_diffusion.ipynb #761a32b9
 _FOLDER = Rule(lambda out: not Path(out).is_file(), 'the folder of a run')
@@ -267,7 +287,7 @@ def diffusion_learner(
     model, sde = DiffusionModel(encoder, score, bf16), score.sde
     cbs = [Perturb(sde, seed, stratify), GradientClip(clip), EMA(ema), RunLog(out, log), *L(cbs)]
     if channels_last: cbs.append(ChannelsLast())
-    learn = Learner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
+    learn = DiffusionLearner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
     learn.remove_cb(next(c for c in learn.cbs if c.name == 'progress'))
     learn.logger = lambda *_: None
     return learn

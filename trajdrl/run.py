@@ -30,6 +30,7 @@ from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import obey
+from .sources import axis_of, label_axes
 from .trajectory import TrajectoryStore, encode_data
 
 # %% ../nbs/12_run.ipynb #d2ed942e
@@ -52,7 +53,8 @@ class Run:
 
     def __repr__(self):
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
-    def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
+    imported = property(lambda self: 'axis' in self.config['data'], doc='Does it hold codes of another model, without images?')
+    def finished(self, stage): return self.config['stages'][stage]['finished'] and ((self.path/STAGES[stage]).exists() or stage == 'train' and self.imported)
     def save(self): save_json(self.path/'config.json', self.config)
 
 # %% ../nbs/12_run.ipynb #7922a5cb
@@ -136,8 +138,14 @@ def stage(self:Run, name):
 
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
+def _need(self:Run, what):
+    "Refuses what imported codes do not allow"
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
+
+@patch
 def load(self:Run):
     "The run's images, once; refused if they are not those the run was begun with"
+    self._need('images')
     if not hasattr(self, '_data'):
         s = self.settings
         data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed)
@@ -267,6 +275,7 @@ def save_plot(
     "Draws one plot into a file"
     fig = Figure(figsize=size, dpi=120, layout='constrained')
     plot(*args, ax=fig.subplots(), **kwargs)
+    label_axes(fig)
     with atomic_path(path) as p: fig.savefig(p)
     return Path(path)
 
@@ -290,6 +299,7 @@ def train(self:Run,
 @patch
 def networks(self:Run): # encoder, score network
     "The run's two networks with their averaged weights, as far as they are trained"
+    self._need('networks')
     learn = self.learner(self.path)
     if not learn.run_log.checkpoint.exists(): raise ValueError(f'{learn.run_log.checkpoint} is missing, and only it holds the score network; copy it there, or train again')
     learn.model.to(learn.dls.device)
@@ -331,6 +341,7 @@ def decode(self:Run,
 @patch
 def encoder(self:Run) -> Encoder:
     "The run's frozen encoder"
+    self._need('an encoder')
     if not self.finished('train'): raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.again()}')
     return Encoder.from_pretrained(self.path/'encoder').eval().requires_grad_(False).to(self.device or default_device())
 
@@ -349,7 +360,12 @@ def encode(self:Run,
 def store(self:Run) -> TrajectoryStore:
     "The curves of the run's images, made by its own encoder"
     if not self.finished('encode'): raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
-    return TrajectoryStore(self.path/'trajectory', self.encoder())
+    return TrajectoryStore(self.path/'trajectory', None if self.imported else self.encoder())
+
+@patch
+def axis(self:Run): # name of the axis, and a dictionary: exact time -> label; empty for diffusion times
+    "What the points of the run's curves are called"
+    return axis_of(self.store()) if self.imported else ('t', {})
 
 # %% ../nbs/12_run.ipynb #0f37f917
 @patch
@@ -370,7 +386,7 @@ def probe(self:Run,
 ):
     "Trains all heads on the run's curves"
     store = self.store()
-    self.use_of_code(log)
+    if not self.imported: self.use_of_code(log)
     with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
 
 # %% ../nbs/12_run.ipynb #19f40ed7
