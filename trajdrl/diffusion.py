@@ -21,7 +21,7 @@ from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.schedule import ParamScheduler, SchedCos, SchedLin, SchedNo, combine_scheds
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner, replacing_yield
+from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch
 from fastcore.foundation import L
@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, one_of, refuse, time_grid, whole
+from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, one_of, refuse, time_grid, to_unit, whole
 from .encoder import Encoder, sample_code
 from .optimizer import OPTIMIZERS
 from .score import DATA_STD, ScoreNet
@@ -213,13 +213,14 @@ class RunLog(Callback):
 
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
-    def before_fit(self): self.run = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds')
+    def before_fit(self): self.run, self.losses = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds'), []
     def before_train(self): self.start, self.losses = time.time(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
     def after_train(self): self.seconds = time.time() - self.start
-    def after_epoch(self): self._round()
+    def after_epoch(self):
+        if self.losses: self._round() # not so after `validate`
 
 # %% ../nbs/05_diffusion.ipynb #69890291
 @patch
@@ -251,7 +252,9 @@ class DiffusionLearner(Learner):
     def _with_average(self):
         if not self.opt: _prepare(self)
         self.ema.before_fit()
-        with replacing_yield(self, 'model', nn.ModuleDict(dict(model=self.model, average=self.ema.average))): yield
+        model, self.model = self.model, nn.ModuleDict(dict(model=self.model, average=self.ema.average))
+        try: yield
+        finally: self.model = model
 
     def save(self, file, **kwargs): # as of `Learner.save`
         with self._with_average(): return super().save(file, **kwargs)
@@ -259,6 +262,26 @@ class DiffusionLearner(Learner):
     def load(self, file, device=None, **kwargs): # as of `Learner.load`
         with self._with_average(): super().load(file, device, **kwargs)
         return self
+
+# %% ../nbs/05_diffusion.ipynb #a19822be
+@patch
+def show_results(self:DiffusionLearner,
+    ds_idx:int=1, # which loader of `dls`
+    dl=None, # another loader
+    max_n:int=8, # images
+    **kwargs, # passed to `imshow`
+):
+    "Images, the noisy ones, and what the score network makes of them in one step"
+    batch = (self.dls[ds_idx] if dl is None else dl).one_batch()
+    (x0, xt, t, _), (score, _), _ = self.get_preds(dl=[batch], with_input=True, reorder=False)
+    mean, std = (f(t)[:, None, None, None] for f in (self.model.score.sde.mean, self.model.score.sde.std))
+    rows = dict(image=x0, noisy=xt, denoised=(xt + std**2 * score) / mean)
+    axs = plt.subplots(3, min(max_n, len(x0)), figsize=(1.1 * max_n, 3.6), dpi=90, squeeze=False)[1]
+    for row, (name, x) in zip(axs, rows.items()):
+        for ax, im in zip(row, to_unit(x)): ax.imshow(im.squeeze(), **{'cmap': 'gray', **kwargs}), ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for ax, o in zip(axs[0], t): ax.set_title(f't = {o:.2g}', fontsize=8)
+    return axs
 
 # %% ../nbs/05_diffusion.ipynb #761a32b9
 _FOLDER = Rule(lambda out: not Path(out).is_file(), 'the folder of a run')
