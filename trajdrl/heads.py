@@ -9,9 +9,10 @@ __all__ = ['HEADS', 'MAIN_HEADS', 'standardise', 'weights_from', 'Head', 'MLPHea
 # %% ../nbs/08_heads.ipynb #eb689f9d
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import copy
 from dataclasses import dataclass
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
 
@@ -113,7 +114,8 @@ class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_card_t
         return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, model_card_kwargs=dict(facts=facts), **kwargs)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id, strict=True, **kwargs): return super()._from_pretrained(model_id=model_id, strict=True, **kwargs)
+    def _from_pretrained(cls, *, strict=True, **kwargs): # quietly
+        with redirect_stdout(StringIO()): return super()._from_pretrained(strict=True, **kwargs)
 
     @classmethod
     def from_pretrained(cls, name, **kwargs): # a folder that `save_pretrained` left, or user/name on the hub
