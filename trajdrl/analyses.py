@@ -196,6 +196,7 @@ ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
 def _of_dimension(run, d, log):
     "The run with codes of dimension `d`, its encoder trained"
     if d == run.settings.d: return run
+    run._need('an encoder')
     path = run.path/f'd{d}'
     if (path/'config.json').exists(): other = Run(path, device=run.device)
     else: other = start_run(path, dataclasses.replace(run.settings, d=d), shlex.join(['trajdrl_sweep', str(run.path), '--d', str(d)]), run.device, log)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['trajdrl_mi', 'trajdrl_attend', 'trajdrl_sweep', 'trajdrl_separate', 'trajdrl_baselines', 'trajdrl_run',
-           'trajdrl_train', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_import', 'trajdrl_decode', 'trajdrl_report',
-           'trajdrl_figures']
+           'trajdrl_train', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report', 'trajdrl_figures',
+           'trajdrl_import']
 
 # %% ../nbs/19_cli.ipynb #cliimpor
 import argparse, dataclasses, difflib, shlex, sys, warnings
@@ -212,32 +212,6 @@ def trajdrl_probe(
     "Trains heads on the curves of a run, and writes its report. Goes on where it stopped."
     return _stage(trajdrl_probe, 'probe', [f.name for f in dataclasses.fields(ProbeSettings) if f.name not in _ENCODE], argv, _say_report)
 
-# %% ../nbs/19_cli.ipynb #ce3d7ff5
-_IMPORT = dict(labels='CSV with a row for each curve: a column for each task, and maybe one named split', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
-               axis_name='what the axis is, such as layer or epoch', name="the data's name [that of the file]")
-
-def trajdrl_import(
-    argv=None, # arguments; those of the process if `None`
-) -> int: # exit code
-    "Makes a run of codes of any model: an npz or safetensors file with codes (images, points, dimensions), or an npy file."
-    def body(argv):
-        p, log = Parser('trajdrl_import', trajdrl_import.__doc__, 'FILE --out DIR', runs=False), Progress()
-        p.add_argument('file', metavar='FILE', help='npz or safetensors with codes, and maybe axis, split and labels; or npy')
-        p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new or empty')
-        p.add_argument('--preset', metavar='X', choices=PRESETS, help='settings of the heads to start from [quick]')
-        for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
-        a = vars(p.parse_args(argv))
-        found = read_arrays(a['file'], a.get('labels')) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
-        more = {k: a[k] for k in ('axis_name', 'preset') if k in a}
-        run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *argv]), **more)
-        log(f'{run.store()}; next: trajdrl_probe {shlex.quote(str(run.path))}')
-    return run_command('trajdrl_import', body, argv)
-
-def _numbers_or_names(text):
-    words = [w.strip() for w in text.split(',')]
-    try: return [int(w) if w.lstrip('-').isdigit() else float(w) for w in words]
-    except ValueError: return words
-
 # %% ../nbs/19_cli.ipynb #35ba664e
 def trajdrl_decode(
     argv=None, # arguments; those of the process if `None`
@@ -292,3 +266,29 @@ trajdrl_attend = partial(analysis_command, 'attend')
 trajdrl_sweep = partial(analysis_command, 'sweep')
 trajdrl_separate = partial(analysis_command, 'separate')
 trajdrl_baselines = partial(analysis_command, 'baselines')
+
+# %% ../nbs/19_cli.ipynb #ce3d7ff5
+_IMPORT = dict(labels='CSV with a row for each curve: a column for each task, and maybe one named split', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
+               axis_name='what the axis is, such as layer or epoch', name="the data's name [that of the file]")
+
+def trajdrl_import(
+    argv=None, # arguments; those of the process if `None`
+) -> int: # exit code
+    "Makes a run of codes of any model: an npz or safetensors file with codes (images, points, dimensions), or an npy file."
+    def body(argv):
+        p, log = Parser('trajdrl_import', trajdrl_import.__doc__, 'FILE --out DIR', runs=False), Progress()
+        p.add_argument('file', metavar='FILE', help='npz or safetensors with codes, and maybe axis, split and labels; or npy')
+        p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new or empty')
+        p.add_argument('--preset', metavar='X', choices=PRESETS, help='settings of the heads to start from [quick]')
+        for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
+        a = vars(p.parse_args(argv))
+        found = read_arrays(a['file'], a.get('labels')) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
+        more = {k: a[k] for k in ('axis_name', 'preset') if k in a}
+        run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *argv]), **more)
+        log(f'{run.store()}; next: trajdrl_probe {shlex.quote(str(run.path))}')
+    return run_command('trajdrl_import', body, argv)
+
+def _numbers_or_names(text):
+    words = [w.strip() for w in text.split(',')]
+    try: return [int(w) if w.lstrip('-').isdigit() else float(w) for w in words]
+    except ValueError: return words
