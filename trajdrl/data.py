@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from fastcore.xtras import Config
 from fasttransform import Transform
 
-from .core import PATH, SEED, Rule, as_device, door, of_kind, one_of, refuse, whole
+from .core import PATH, SEED, Rule, as_array, as_device, door, of_kind, one_of, refuse, whole
 from .files import Listing, list_folder, list_parts, list_pooled, class_files, read_images
 from .synthetic import colour_digits, draw_synthetic
 
@@ -47,19 +47,21 @@ class ImageData:
     channels = property(lambda self: self.images.shape[3], doc='Number of colour channels')
 
 # %% ../nbs/02b_data.ipynb #28cbef81
-_PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3')
+_PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3',
+               as_array)
 
 def _classes(n, k): # rule of labels: n rows, k classes
-    takes = lambda y: np.shape(y) == (n,) and (not n or np.asarray(y).dtype.kind in 'iu' and 0 <= np.min(y) <= np.max(y) < k)
-    return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: np.asarray(y).astype(np.int64, copy=False))
+    takes = lambda y: (a := as_array(y)).shape == (n,) and (not n or a.dtype.kind in 'iu' and 0 <= a.min() <= a.max() < k)
+    return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: as_array(y).astype(np.int64, copy=False))
 
 @patch
 def _check(self:ImageData):
     "Images, labels, vocabularies and splits fit together, or the error says which does not; labels become int64 arrays"
-    n = len(_PIXELS('images', self.images))
+    self.images = _PIXELS('images', self.images)
+    n = len(self.images)
     Rule(lambda l: len(l) and set(l) == set(self.vocabs), 'labels of the tasks in vocabs, at least one')('labels', self.labels)
     self.labels = {t: _classes(n, len(self.vocabs[t]))(f'labels[{t!r}]', y) for t, y in self.labels.items()}
-    covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n]
+    covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n] and all(o.start <= o.stop and o.step in (None, 1) for o in s.values())
     Rule(covers, f'slices that cover the {n} rows one after another')('splits', self.splits)
 
 # %% ../nbs/02b_data.ipynb #55c69aea
@@ -254,6 +256,8 @@ def load_data(
 def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
     n_train, n_test = n_train or 10_000, n_test or 2_000
     parts = [src.draw(n, size, (seed, k)) for k, n in enumerate((n_train, n_test))]
+    for n, (images, *_) in zip((n_train, n_test), parts):
+        if len(images) != n: raise ValueError(f'draw of {name} gave {len(images)} images where {n} were asked; load fewer by n_train and n_test')
     images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
     return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
 
@@ -270,7 +274,7 @@ def _read(src, name, l, size, n_train, n_test, valid_frac, seed):
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
 
-@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', torch.as_tensor))
+@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', lambda x: x if isinstance(x, torch.Tensor) else torch.from_numpy(as_array(x))))
 def to_float(
     images, # uint8 array or tensor (b, h, w, c), c 1 or 3
 ) -> torch.Tensor: # float32 (b, c, h, w) in [-1, 1], channels last in memory

@@ -139,7 +139,7 @@ class KeepBest(Callback):
         if not self.training: self.hits, self.n = self.hits + _sweep_hits(self.pred, *self.yb), self.n + self.yb[0].shape[1]
 
     def after_validate(self):
-        acc, m = self.hits.double().cpu() / self.n, torch.cat(self.model.members)
+        acc, m = self.hits.cpu().double() / self.n, torch.cat(self.model.members)
         better = acc > self.acc.view(-1)[m]
         self.acc.view(-1)[m[better]], self.epochs.view(-1)[m[better]] = acc[better], self.epoch + 1
         for stack, m, rows in zip(self.model.stacks, self.model.members, better.split([len(s) for s in self.model.stacks])):
@@ -233,13 +233,8 @@ def check_split(
     n_classes:int, # number of classes
 ): # codes (n, T, d) float32 tensor, labels (n,) int64 tensor
     "The curves and labels of one split as tensors, or one clear `ValueError`"
-    x, y = (np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a) for a in (x, y))
-    if x.dtype.kind not in 'fiub' or x.ndim not in (2, 3) or not len(x): refuse(f'curves_{split}', x, 'codes (n, T, d), at least one curve')
-    if bad := (~np.isfinite(x).all(tuple(range(1, x.ndim)))).sum(): refuse(f'curves_{split}', x, f'finite codes: {bad} of {len(x)} rows are not, so encode again')
-    if y.dtype.kind not in 'fiub' or y.shape != x.shape[:1] or (y != y.round()).any() or y.min() < 0 or y.max() >= n_classes:
-        refuse(f'y_{split}', y, f'a class number from 0 to {n_classes - 1} for each of {len(x)} curves, as of np.unique(..., return_inverse=True)[1]')
-    x = torch.as_tensor(x).float()
-    return x if x.ndim == 3 else x[:, None], torch.as_tensor(y).long()
+    x = torch.from_numpy(as_codes(f'curves_{split}', x))
+    return x if x.ndim == 3 else x[:, None], torch.from_numpy(as_labels(f'y_{split}', y, len(x), n_classes))
 
 # %% ../nbs/09_downstream.ipynb #4b3619e4
 PAPER_LRS = (1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5) # appendix A
@@ -261,7 +256,7 @@ def _sweep_accuracy(model, test): # a `Sweep`, curves in order -> (lrs, seeds, p
     "Accuracy of every member, on the CPU"
     model.eval()
     with torch.no_grad(): hits = sum(_sweep_hits(model(x), model.labels(y)) for x, y in test)
-    return hits.view(model.shape).double().cpu() / len(test.y)
+    return hits.view(model.shape).cpu().double() / len(test.y)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
 def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, cbs=(), metrics=None, **kwargs):

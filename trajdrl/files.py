@@ -6,7 +6,7 @@
 __all__ = ['read_image', 'read_images', 'Listing', 'class_files', 'list_parts', 'list_pooled', 'list_folder']
 
 # %% ../nbs/02_files.ipynb #9f0c4f54
-import io, os
+import io, math, os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from PIL import Image, ImageOps
 from .core import in_order, refuse
 
 # %% ../nbs/02_files.ipynb #ad31138c
+def _most_pixels(): return Image.MAX_IMAGE_PIXELS or math.inf # PIL warns above that, and gives up at twice that
+
 def read_image(
     file, # path of an image file
     size:int, # height and width in pixels
@@ -25,8 +27,10 @@ def read_image(
 ) -> np.ndarray: # uint8 (size, size, 3), or (size, size) for grey
     "One image file as bytes; a `ValueError` with its name if it is damaged"
     try:
+        if os.path.getsize(file) > 4 * _most_pixels(): raise ValueError('the file is too large')
         raw = Path(file).read_bytes()
-        im = Image.open(io.BytesIO(raw))
+        im = Image.open(io.BytesIO(raw)) # its head alone
+        if im.width * im.height > _most_pixels(): raise ValueError(f'{im.width} x {im.height} pixels, above PIL.Image.MAX_IMAGE_PIXELS')
         if im.format == 'PNG': # the one format with checksums
             if b'IEND\xaeB`\x82' not in raw: raise ValueError('the end of the PNG file is missing')
             im.verify()

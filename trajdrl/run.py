@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
 from .core import *
-from .data import load_data, to_dls, to_float
+from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import probe_store
 from .encoder import Encoder, n_params
@@ -64,16 +64,20 @@ def _read_config(self:Run):
     f = self.path/'config.json'
     if not f.exists(): raise FileNotFoundError(f'{self.path} holds no run (no config.json); begin one with trajdrl_run or trajdrl_train')
     config = load_json(f)
-    if not isinstance(config, dict) or config.get('format') != 'trajdrl run':
+    if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
+    try: obey(_settings_of(config))
+    except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
+
+def _settings_of(config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
 
 @patch(as_prop=True)
 def settings(self:Run) -> Settings:
     "The settings of the run"
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+    return _settings_of(self.config)
 
 # %% ../nbs/12_run.ipynb #b3267c2a
 @patch
@@ -188,9 +192,10 @@ def head_kw(
     return dict(lrs=lrs, epochs=s.epochs, patience=s.patience, seeds=s.head_seeds, bs=s.head_bs, head_kw=widths)
 
 # %% ../nbs/12_run.ipynb #8bbc36f0
-def _free(out):
+def _free(out, s):
     "`out` as a path, if a new run can begin there"
     out = Path(out).expanduser()
+    if s.dataset not in DATASETS and out.resolve().is_relative_to(s.dataset): raise ValueError(f'--out {out} lies among the images of {s.dataset}, and would be read as such; give a folder elsewhere')
     above = next(p for p in (out, *out.absolute().parents) if p.exists())
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
@@ -212,7 +217,7 @@ def start_run(
     log=None, # takes a line of progress
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s, run = settings, Run(_free(out), settings, command, device)
+    s, run = settings, Run(_free(out, settings), settings, command, device)
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
     data = run.load()
     if log: log(str(data))

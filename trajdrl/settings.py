@@ -36,7 +36,7 @@ FOURS = Rule(lambda v: v % 4 == 0 < v, 'a multiple of 4')
 
 _DOORS = load_data, to_dls, VESDE.__init__, ScoreNet.__init__, Encoder.__init__, diffusion_learner, train_diffusion, probe
 RULES = {k: rule for f in _DOORS for k, rule in f.rules.items()}
-def _rule(f): return f.metadata['rule'] or RULES.get(f.name)
+def _rule(f): return f.metadata['rule'] or RULES.get(f.name) or (TRUTH if f.type is bool else None)
 
 # %% ../nbs/11b_settings.ipynb #b2174a2b
 def obey(
