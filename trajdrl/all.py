@@ -30,6 +30,8 @@ from .transfer import *
 from .settings import *
 from .run import *
 from .imported import *
+from .kept import *
+from .predict import *
 from .report import *
 from .analyses import *
 from .baselines import *

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['trajdrl_mi', 'trajdrl_attend', 'trajdrl_sweep', 'trajdrl_separate', 'trajdrl_baselines', 'trajdrl_times',
            'trajdrl_run', 'trajdrl_train', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report',
-           'trajdrl_figures', 'trajdrl_import']
+           'trajdrl_predict', 'trajdrl_figures', 'trajdrl_import']
 
 # %% ../nbs/19_cli.ipynb #cliimpor
 import argparse, dataclasses, difflib, shlex, sys, warnings
@@ -20,6 +20,7 @@ from .core import *
 from .data import DATASETS
 from .figures import draw_figures
 from .imported import import_run, read_arrays
+from .predict import predict
 import trajdrl.report # Run.report
 from .run import *
 from .run import clock, peak_memory
@@ -99,9 +100,10 @@ def run_parser(
 ) -> Parser:
     "The parser of a command that starts a run"
     p = Parser(prog, description, 'DATASET --out DIR', epilog=_exceptions())
-    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n, d in DATASETS.items() if d.paper)}, or the path of a folder of class folders')
+    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n, d in DATASETS.items() if d.paper)}, or the path of a folder of class folders, or of a CSV file of labels')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')
+    p.add_argument('--images', metavar='DIR', dest='path', help='folder of the images that a CSV file names; its own if none')
     for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset'})
     return p
 
@@ -127,6 +129,7 @@ def run_command(
 ) -> int: # exit code
     "Runs `body` as a command"
     argv = sys.argv[1:] if argv is None else list(argv)
+    for o in sys.stdout, sys.stderr: hasattr(o, 'reconfigure') and o.reconfigure(errors='backslashreplace') # consoles of any encoding
     with warnings.catch_warnings():
         for c in FutureWarning, DeprecationWarning: warnings.simplefilter('ignore', c)
         try: body(argv)
@@ -233,6 +236,26 @@ def trajdrl_report(
     "Draws the figures and the report of a run anew, from its tables."
     def body(argv): _say_report(Run(_parse(Parser('trajdrl_report', trajdrl_report.__doc__, runs=False), argv)[1]['dir']), Progress())
     return run_command('trajdrl_report', body, argv)
+
+# %% ../nbs/19_cli.ipynb #78d42c82
+def trajdrl_predict(
+    argv=None, # arguments; those of the process if `None`
+) -> int: # exit code
+    "Reads images with the trained heads of a run: classes and their probabilities, as CSV."
+    def body(argv):
+        p = Parser('trajdrl_predict', trajdrl_predict.__doc__, 'DIR IMAGE ...', runs=False)
+        p.add_argument('dir', metavar='DIR', help='folder of a run')
+        p.add_argument('images', metavar='IMAGE', nargs='+', help='image files, or folders of them')
+        for k, kind, text in (('out', str, 'CSV file; standard output if none'), ('tasks', tuple[str, ...], 'which tasks; all if none'), ('heads', tuple[str, ...], 'which heads; all that were kept if none'),
+                              ('top', int, 'most classes for each image, task and head [3]'), ('skip_damaged', bool, 'leave damaged images out, rather than refuse all [no]'), ('device', str, 'cpu, cuda, mps, ...')):
+            p.add_argument(f'--{k}', metavar='X', type=partial(read_value, kind), help=text)
+        given = vars(p.parse_args(argv))
+        run, out = Run(given.pop('dir'), device=given.pop('device', None)), given.pop('out', None)
+        given.pop('debug', None)
+        table = predict(run, log=lambda line: print(line, file=sys.stderr), **given)
+        if out is None: return print(table.to_csv(index=False, lineterminator='\n'), end='')
+        with atomic_path(out) as tmp: table.to_csv(tmp, index=False)
+    return run_command('trajdrl_predict', body, argv)
 
 # %% ../nbs/19_cli.ipynb #d82c63ce
 def trajdrl_figures(

@@ -6,7 +6,7 @@
 __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'ImageDL', 'to_dls']
 
 # %% ../nbs/02b_data.ipynb #da4ff926
-import hashlib, os
+import hashlib, os, warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
@@ -20,8 +20,8 @@ from fastcore.basics import patch
 from fastcore.xtras import Config
 from fasttransform import Transform
 
-from .core import PATH, SEED, Rule, as_array, as_device, door, of_kind, one_of, refuse, whole
-from .files import Listing, list_folder, list_parts, list_pooled, class_files, read_images
+from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, of_kind, one_of, refuse, whole
+from .files import Listing, _damaged_text, _some, class_files, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -229,28 +229,35 @@ def _pick_rows(part, n_train=None, n_test=None, valid_frac=0.1, seed=0): # row n
     return np.r_[tr, va, te], {k: slice(*ends[i:i+2]) for i, k in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02b_data.ipynb #795a380a
-_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or Path(v).expanduser().is_dir(),
-             lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders')
+_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or Path(v).expanduser().exists(),
+             lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders, a CSV file of labels or a DataFrame')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, log=LOG)
 def load_data(
-    name, # one of `DATASETS`, or the path of a folder of class folders
+    name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
     n_train:int=None, # training and validation images together, at most; all if `None` (Synthetic: 10,000)
     n_test:int=None, # test images, at most; all if `None` (Synthetic: 2,000)
     valid_frac:float=0.1, # part of the training images held out
     path=None, # folder of a named data set; in fastai's data folder if `None`
     seed:int=0, # of whatever is drawn: images, subsets, splits, colours
+    images=None, # folder of the images that a table names; that of the CSV file if `None`
+    skip_damaged:bool=False, # leave damaged images out, rather than refuse them all
+    log=None, # takes a line on what was left out or is there twice; a warning if `None`
 ) -> ImageData:
-    "A data set by its name, or from a folder of your own"
+    "A data set by its name, or from a folder or a table of your own"
+    if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
+        l, name, src = *_from_table(name, images, seed), DATASETS['folder']
+        return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, log)
+    if images is not None: refuse('images', str(images), f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
     if src.draw: return _drawn(src, name, size, *rows)
-    if not own: return _read(src, name, _list(name, path, seed), size, *rows)
+    if not own: return _read(src, name, _list(name, path, seed), size, *rows, skip_damaged, log)
     root = Path(name).expanduser()
-    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows)
+    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows, skip_damaged, log)
 
 # %% ../nbs/02b_data.ipynb #521c1a5c
 def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
@@ -261,15 +268,44 @@ def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
     images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
     return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
 
-def _read(src, name, l, size, n_train, n_test, valid_frac, seed):
+def _from_table(table, images, seed): # a listing, and a name
+    if isinstance(table, pd.DataFrame):
+        if images is None: refuse('images', images, 'the folder of the images that the table names')
+        return list_table(table, images, seed), Path(images).expanduser().resolve().name
+    path = Path(table).expanduser()
+    return list_table(read_labels(path), path.parent if images is None else images, seed), path.stem
+
+def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, log=None):
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
-    images = read_images(l.files[rows], size, 'L' if src.coloured else 'RGB')
+    notes, damaged = list(l.notes), {} if skip_damaged else None
+    images = read_images(l.files[rows], size, 'L' if src.coloured else 'RGB', damaged=damaged)
+    if damaged:
+        notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
+        images, rows, splits = _without(damaged, images, rows, splits)
+    if not src.paper: notes += _repeated(images, l.files[rows], splits)
+    for line in notes: (log or warnings.warn)(line)
     labels, vocabs = {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
     if src.coloured:
         u = np.random.default_rng((seed, 3)).random((len(l.part), 8)) # a row for each file
         images, colours, names = colour_digits(images, u[rows])
         labels.update(colours), vocabs.update(names)
     return ImageData(name, images, labels, vocabs, splits, src.flip)
+
+# %% ../nbs/02b_data.ipynb #97bbe5f5
+def _without(damaged, images, rows, splits): # images, row numbers and splits without some
+    good = np.setdiff1d(np.arange(len(rows)), list(damaged))
+    ends = [0, *(int((good < s.stop).sum()) for s in splits.values())]
+    if min(np.diff(ends)) < 1: raise ValueError(_damaged_text(damaged, len(rows), 'nothing is left of a split without them: '))
+    return images[good], rows[good], {k: slice(*ends[i:i+2]) for i, k in enumerate(splits)}
+
+def _repeated(images, files, splits): # lines
+    "Images that stand in several splits"
+    first, twice = {}, []
+    for split, s in splits.items():
+        for i in range(s.start, s.stop):
+            k, f = first.setdefault(hashlib.md5(images[i]).digest(), (split, files[i]))
+            if k != split: twice.append(f'{f} in {k} = {files[i]} in {split}')
+    return [f'the same image in two splits, {len(twice)} times: {_some(twice)}'] if twice else []
 
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
@@ -370,7 +406,7 @@ def show_batch(self:ImageDL,
     n = min(1 if unique else max_n, len(x))
     if ctxs is None: ctxs = _grid_axes(n, ncols, imsize)
     axs = [show_image(im, ctx=ax, **kwargs) for im, ax in zip(x[:n], ctxs)]
-    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7)
+    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7, parse_math=False)
     return axs
 
 # %% ../nbs/02b_data.ipynb #8e17efc3

@@ -28,6 +28,7 @@ from torch import nn
 
 from .core import *
 from .heads import *
+from .kept import KeptHead, head_file, open_head
 
 # %% ../nbs/09_downstream.ipynb #f08487ef
 class SeedLoader:
@@ -259,7 +260,7 @@ def _sweep_accuracy(model, test): # a `Sweep`, curves in order -> (lrs, seeds, p
     return hits.view(model.shape).cpu().double() / len(test.y)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
-def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, cbs=(), metrics=None, **kwargs):
+def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, cbs=(), metrics=None, keep=None, **kwargs):
     "Trains every learning rate, seed and point of one head; the selected members read the test curves: time, lr, seed, epoch, stopped, valid_acc, test_acc, selected"
     device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
@@ -269,9 +270,20 @@ def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds
     pick, points = model.keep_winners(kept), list(map(str, times)) if model.by_point else ['curve']
     test_acc = torch.full_like(kept.acc, torch.nan)
     test_acc[pick, :, range(len(pick))] = _sweep_accuracy(model, load(test))[0].T
+    if keep: keep(*_best_seeds(model, kept, pick, lrs))
     facts = dict(epoch=kept.epochs, stopped=kept.stopped, valid_acc=kept.acc, test_acc=test_acc, selected=~test_acc.isnan())
     who = dict(zip(('time', 'lr', 'seed'), zip(*product(points, lrs, seeds))))
     return pd.DataFrame({**who, **{k: v.permute(2, 0, 1).flatten().tolist() for k, v in facts.items()}})
+
+# %% ../nbs/09_downstream.ipynb #eb6a7534
+def _best_seeds(model, kept, pick, lrs): # a stack with a member for each point; its lr, seed, epoch, valid_acc, a list each
+    "The best seed at each point, of those that `keep_winners` left"
+    at = torch.arange(len(pick))
+    acc, epochs = (a[pick, :, at] for a in (kept.acc, kept.epochs)) # (points, seeds)
+    best = acc.argmax(1)
+    rows, seeds = best * len(pick) + at, [model.seeds[i] for i in best]
+    stack = model.stacks[0].take(seeds, [w.detach()[rows] for w in model.stacks[0].parameters()])
+    return stack, dict(lr=[lrs[i] for i in pick], seed=seeds, epoch=epochs[at, best].tolist(), valid_acc=acc[at, best].tolist())
 
 # %% ../nbs/09_downstream.ipynb #77b40664
 def _probe_fit(head, train, valid, test, times, grid): # the columns of `_probe_head`
@@ -360,7 +372,7 @@ def late_text(
     return f'; {late.sum()} of {len(df)} still rising at the last epoch' if late.any() else ''
 
 # %% ../nbs/09_downstream.ipynb #83acf047
-@door(**_PLAN, n_classes=whole(2), bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG)
+@door(**_PLAN, n_classes=whole(2), bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, keep=PATH)
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -385,19 +397,21 @@ def probe(
     log=None, # called with one line for each finished head, for instance `print`
     cbs=(), # more fastai callbacks for the heads that are trained, or one; see `sweep_learner`
     metrics=None, # for their Learner's recorder; see `sweep_learner`
+    keep=None, # a folder that takes up the trained heads, see `KeptHead`
+    note:dict=None, # more to keep with them: `classes`, their names
 ) -> pd.DataFrame: # one row a member
     "Trains all heads on one task: a tidy table of how well the label is read from each point, and from the whole curve"
     plan, head_kw = check_plan(heads, lrs, seeds, epochs, patience), head_kw or {}
     for h, kw in head_kw.items(): check_head(h, kw)
-    splits, grids, seen = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
+    splits, grids, seen, scale = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
     (_, y_tr), _, (_, y_te) = splits
     facts = dict(task=str(task), n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
-    tables = []
+    tables, keep_in = [], keep and partial(_keep_heads, keep, facts, scale, note or {})
     for head, p in plan.items():
         own = {} if HEADS[head].fit else dict(bs=bs, **head_kw.get(head, head_kw.get(HEADS[head].like, {})))
         facts.update(head=head, epochs=p['epochs'], patience=p['patience'], head_settings=settings_text(own))
         train = partial(_probe_one, head, splits, n_classes, plan=p, more=dict(bf16=bf16, device=device, cbs=cbs, metrics=metrics, **own))
-        for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log)
+        for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log, keep_in)
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/09_downstream.ipynb #9723d2d3
@@ -405,11 +419,11 @@ def _trainings(head, granularities): # -> lists of granularities
     "Which grids are read by one training: all of them where a head reads a point, else each by its own"
     return [list(granularities)] if HEADS[head].reads == 'point' else [[k] for k in granularities]
 
-def _probe_one(head, splits, n_classes, grid, plan, more):
+def _probe_one(head, splits, n_classes, grid, plan, more, keep=None):
     "The rows of one head at the times of `grid`"
     kind = HEADS[head]
     shown, at = [(kind.shown(_points(x, grid)), y) for x, y in splits], ['curve'] if kind.view else list(grid)
-    return _probe_fit(head, *shown, at, plan['lrs']) if kind.fit else _probe_head(head, *shown, n_classes, at, **plan, **more)
+    return _probe_fit(head, *shown, at, plan['lrs']) if kind.fit else _probe_head(head, *shown, n_classes, at, **plan, **more, keep=keep)
 
 # %% ../nbs/09_downstream.ipynb #843c8831
 _COLUMNS = 'task head time granularity lr seed epoch stopped valid_acc test_acc selected n_train n_test n_classes chance epochs patience head_settings curves'.split()
@@ -428,17 +442,17 @@ def _check_splits(splits, n_classes, times):
 
 # %% ../nbs/09_downstream.ipynb #69eab06f
 def _prepare_grids(splits, n_classes, times, granularity=None):
-    "Checked splits on one scale, the grids (granularity -> time -> where it is), and for each a hash of what it sees"
+    "Checked splits on one scale, the grids (granularity -> time -> where it is), for each a hash of what it sees, and the scale"
     splits, times = _check_splits(splits, n_classes, times)
     grids = _grids(times, granularity)
     seen = {k: hash_arrays(*(a for x, y in splits for a in (_points(x, g), y)), *map(str, g))[:12] for k, g in grids.items()}
     x, _ = splits[0]
     mean, std = x.mean(0), x.std(0, correction=0)
-    return [(standardise(x, mean, std), y) for x, y in splits], grids, seen
+    return [(standardise(x, mean, std), y) for x, y in splits], grids, seen, (mean, std)
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, the exact times of their one grid, and a hash of both"
-    splits, grids, seen = _prepare_grids(splits, n_classes, times)
+    splits, grids, seen, _ = _prepare_grids(splits, n_classes, times)
     return splits, *map(tuple, grids.values()), *seen.values()
 
 def _grids(times, granularity):
@@ -455,14 +469,15 @@ def _points(x, grid): # (n, T, d) -> (n, points, d)
     return x if cols == list(range(x.shape[1])) else x[:, cols]
 
 # %% ../nbs/09_downstream.ipynb #366ab77e
-def _found_or_trained(train, grids, facts, plan, seen, out, log):
+def _found_or_trained(train, grids, facts, plan, seen, out, log, keep=None):
     "A table for each grid, in one go for those that `out` lacks"
     start, done, tables = time.perf_counter(), Results(out), {}
     settings = dict(lr=plan['lrs'], seed=plan['seeds'], **{k: [facts[k]] for k in ('epochs', 'patience', 'n_train', 'n_test', 'head_settings')})
     for k in grids: tables[k] = done.find({n: facts[n] for n in KEY[:2]} | dict(granularity=k), **settings, curves=[seen[k]])
     new = {k: g for k, g in grids.items() if not len(tables[k])}
     if not new: return tables.values()
-    rows = train(grid=dict(sorted({t: i for g in new.values() for t, i in g.items()}.items(), key=lambda ti: ti[1]))).assign(**facts)
+    union = dict(sorted({t: i for g in new.values() for t, i in g.items()}.items(), key=lambda ti: ti[1]))
+    rows = train(grid=union, keep=keep and partial(keep, new, union)).assign(**facts)
     for k, g in new.items():
         tables[k] = rows[rows.time.isin(['curve', *map(str, g)])].assign(granularity=k, curves=seen[k])[_COLUMNS]
     done.add(pd.concat([tables[k] for k in new], ignore_index=True))
@@ -475,6 +490,15 @@ def _line(rows, grids, seconds):
     t = best.valid_acc.idxmax()
     where, of = '' if t == 'curve' else f' at t = {t}', f', granularity {", ".join(map(str, grids))}' if grids else ''
     return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
+
+# %% ../nbs/09_downstream.ipynb #5d2580fe
+def _keep_heads(folder, facts, scale, note, grids, union, stack, chosen):
+    "Writes what was trained at the times of `union`, a file for each grid"
+    for k, g in grids.items():
+        rows = [list(union).index(t) for t in g] if HEADS[facts['head']].reads == 'point' else [0]
+        some = stack.take([chosen['seed'][i] for i in rows], [w[rows] for w in stack.parameters()])
+        said = dict(task=facts['task'], head=facts['head'], granularity=k, times=list(map(str, g)), classes=None, **{n: [v[i] for i in rows] for n, v in chosen.items()})
+        KeptHead(some, torch.stack(scale)[:, list(g.values())], said | note).save(head_file(folder, facts['task'], facts['head'], k))
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
@@ -511,7 +535,7 @@ def probe_store(
     heads=MAIN_HEADS, # which of `HEADS`
     out=None, # a CSV file to which finished rows are added, and where they are found again
     log=None, # called with one line for each finished head, for instance `print`
-    **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`
+    **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`, `keep`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store; what reads a point is trained once for all grids"
     tasks = store_tasks(store, tasks)
@@ -524,5 +548,6 @@ def probe_store(
     arrays, tables = {k: np.asarray(c) for k, c in curves.items()}, []
     for t in tasks:
         data = [a for k in curves for a in (arrays[k], labels[k][t])]
-        tables.append(probe(*data, len(store.vocabs[t]), heads=heads, times=times, granularity=ks, task=t, out=out, log=log, **kwargs))
+        note = dict(classes=store.vocabs[t], encoder=getattr(store, 'meta', {}).get('encoder'))
+        tables.append(probe(*data, len(store.vocabs[t]), heads=heads, times=times, granularity=ks, task=t, out=out, log=log, note=note, **kwargs))
     return pd.concat(tables, ignore_index=True)

@@ -35,6 +35,7 @@ from .encoder import Encoder, pretrained_names
 from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
+from .predict import kept_heads, open_head
 from .sampling import decode
 from .score import ScoreNet
 from .trajectory import encode, encode_data
@@ -121,13 +122,10 @@ def add(self:Explorer,
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
-    if isinstance(file, Image.Image): file = _png(file)
-    name = name or ('image' if isinstance(file, bytes) else Path(file).name)
+    name = name or (Path(file).name if isinstance(file, (str, Path)) else 'image')
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
-    with tempfile.TemporaryDirectory() as d:
-        if isinstance(file, bytes): (Path(d)/'image').write_bytes(file)
-        try: pixels = read_image(Path(d)/'image' if isinstance(file, bytes) else file, self.encoder.size, mode)
-        except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
+    try: pixels = read_image(file, self.encoder.size, mode)
+    except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
     pixels = np.array(pixels).reshape(self.encoder.size, self.encoder.size, -1)
     for k in [k for k in self.decodes if k[0] == name]: del self.decodes[k] # of another image under this name
     self.own[name] = pixels, encode(self.encoder, pixels[None], self.times, bf16=self.store.meta['bf16'])[0]
@@ -276,7 +274,17 @@ def heads(self:Explorer,
         try: found.save(file, origin)
         except OSError as e:
             if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror}).')
+    if kept := self._kept(task): found.points, found.acc = kept.stack, {**found.acc, 'points': kept.valid_acc}
     return self.read.setdefault(task, found)
+
+# %% ../nbs/16_explorer.ipynb #29c5df1f
+@patch
+def _kept(self:Explorer, task):
+    "The run's own MLP heads, one for each stored time, or `None`"
+    try: df = kept_heads(self.run.path)
+    except (OSError, ValueError): return None # none there, or damaged
+    heads = map(open_head, df.file[(df.task == task) & (df['head'] == 'mlp')])
+    return next((h for h in heads if h.times == self.times and h.note['encoder'] == self.store.meta['encoder']), None)
 
 # %% ../nbs/16_explorer.ipynb #894dc9e2
 @patch

@@ -18,6 +18,7 @@ from matplotlib import pyplot as plt
 from .core import *
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, still_rising
+from .files import slug
 from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
 from .run import *
@@ -243,12 +244,6 @@ def write_page(
     with atomic_path(path) as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
     return path
 
-def slug(
-    name:str, # of a task
-) -> str:
-    "A name that any file system takes"
-    return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()
-
 def main_granularity(
     ks, # granularities of a run
 ) -> int:
@@ -290,8 +285,8 @@ def _draw(run, df):
     for k in 'decodes', 'mixes':
         if (tables/f'{k}.png').exists(): files[k] = draw(k, plot_rows, tables/f'{k}.png', size=(6.4, 4.6))
     for i, t in enumerate(tasks):
-        files['accuracy'][t] = draw(f'accuracy_{slug(t) or i}', plot_accuracy, at, t)
-        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t) or i}', plot_granularity, df[df.task == t])
+        files['accuracy'][t] = draw(f'accuracy_{slug(t)}', plot_accuracy, at, t)
+        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t)}', plot_granularity, df[df.task == t])
     size = 2.6 + .55*at.time.nunique(), 1.2 + .42*len(tasks)
     if 'mlp' in set(at['head']): files['known'] = draw('known', plot_chance_corrected, at, size=size)
     return files

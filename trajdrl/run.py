@@ -66,6 +66,7 @@ def _read_config(self:Run):
     config = load_json(f)
     if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
+    config.get('settings', {}).setdefault('skip_damaged', False) # older runs have none
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
     try: obey(_settings_of(config))
@@ -147,12 +148,15 @@ def _need(self:Run, what):
     if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
 
 @patch
-def load(self:Run):
+def load(self:Run,
+    log=lambda line: None, # takes a line on what was left out
+):
     "The run's images, once; refused if they are not those the run was begun with"
     self._need('images')
     if not hasattr(self, '_data'):
         s = self.settings
-        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed)
+        where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
+        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, skip_damaged=s.skip_damaged, log=log, **{where: s.path})
         if self.config['data'].get('fingerprint', data.fingerprint) != data.fingerprint:
             raise ValueError(f'the images of {s.dataset} are not those that the run in {self.path} was begun with; give another --out')
         self._data = data
@@ -219,7 +223,7 @@ def start_run(
     "A new run, of which everything that can be checked is"
     s, run = settings, Run(_free(out, settings), settings, command, device)
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
-    data = run.load()
+    data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
     for t in s.tasks or data.tasks:
@@ -264,7 +268,7 @@ def plot_samples(
         x, y, im = i % cols * 1.15, i // cols * 1.75, test.images[i]
         how = {'cmap': 'gray', 'interpolation': 'nearest', **kwargs}
         ax.imshow(im[..., 0] if im.shape[-1] == 1 else im, extent=(x, x + 1, y + 1, y), **how)
-        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7)
+        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7, parse_math=False)
     ax.set(xlim=(0, cols * 1.15), ylim=(rows * 1.75, 0), aspect='equal')
     ax.axis('off')
     return ax
@@ -379,10 +383,11 @@ def probe_curves(self:Run,
     granularity, # which grids
     out, # the table
     log=print, # takes a line of progress
+    keep=None, # folder that takes up the heads
 ):
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
-    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, **head_kw(s))
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, **head_kw(s))
     except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
 
 @patch
@@ -392,7 +397,7 @@ def probe(self:Run,
     "Trains all heads on the run's curves"
     store = self.store()
     if not self.imported: self.use_of_code(log)
-    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
+    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:

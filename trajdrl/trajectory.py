@@ -6,7 +6,7 @@
 __all__ = ['encode', 'TrajectoryStore', 'encode_data', 'Curves']
 
 # %% ../nbs/07_trajectory.ipynb #3b7078c4
-import time
+import time, warnings
 from collections.abc import Iterable
 from numbers import Integral
 from os import PathLike
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .core import IMAGES, LOG, PATH, Rule, as_array, as_times, atomic_path, door, hash_arrays, load_json, number, of_kind, one_of, provenance, refuse, save_json, time_grid, whole
 from .data import ImageData, to_float
@@ -57,7 +57,9 @@ def _as_images(images, encoder): # of any form that `encode` takes -> bytes (n, 
     numbers = isinstance(images, torch.Tensor) or isinstance(images, np.ndarray) and images.dtype.kind in 'uif'
     x = images if numbers else _stacked(images, encoder.size, {1: 'L', 3: 'RGB'}.get(encoder.channels))
     if not isinstance(x, torch.Tensor): x = torch.from_numpy(np.ascontiguousarray(a := as_array(x), np.float32 if a.dtype.kind == 'f' else None))
-    if x.is_floating_point(): return IMAGES('images', x).float()
+    if x.is_floating_point():
+        if x.numel() and 0 <= x.min() < x.max() <= 1: warnings.warn('images lie in [0, 1], but floats in [-1, 1] are meant; give 2*x - 1')
+        return IMAGES('images', x).float()
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[-1] != encoder.channels or not len(x): refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
     return x
 
@@ -67,8 +69,7 @@ _FORMS = 'paths, PIL images, bytes (n, h, w, c), floats in [-1, 1] (n, c, h, w),
 def _stacked(images, size, mode):
     "Paths, PIL images and arrays as one array"
     def one(im):
-        if isinstance(im, (str, PathLike)): return read_images(im, size, mode)[0]
-        if isinstance(im, Image.Image): return np.asarray(ImageOps.fit(im.convert(mode), (size, size))).reshape(size, size, -1)
+        if isinstance(im, (str, PathLike, Image.Image)): return read_images(im, size, mode)[0]
         return as_array(im)
     images = [images] if isinstance(images, (str, PathLike, Image.Image)) or not isinstance(images, Iterable) else list(images)
     if images and all(isinstance(im, (str, PathLike)) for im in images): return read_images(images, size, mode)
