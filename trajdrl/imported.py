@@ -53,7 +53,8 @@ def import_run(
     "A new run whose curves are imported"
     T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
     if T == 2: refuse('codes', codes, 'codes at one point of the axis, or at three or more: a granularity has no two points')
-    run = Run(_free(out), make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given), command, device)
+    settings = make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given)
+    run = Run(_free(out, settings), settings, command, device)
     run.config['data'] = _facts(store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True))
     _settle(run.settings, run.config['data']['tasks'])
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True
