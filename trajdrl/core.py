@@ -135,7 +135,7 @@ def as_array(
     if isinstance(a, torch.Tensor):
         a = a.detach().cpu()
         a = (a.float() if a.dtype == torch.bfloat16 else a.resolve_conj().resolve_neg()).numpy()
-    a = np.asarray(a)
+    a = a if isinstance(a, np.memmap) else np.asarray(a)
     if min(a.strides, default=0) < 0: a = a.copy() # PyTorch takes none that run backwards
     return a.astype(np.float64 if a.dtype.char == 'g' else a.dtype.newbyteorder('='), copy=False)
 

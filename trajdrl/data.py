@@ -294,16 +294,16 @@ def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=Fa
     if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
     notes, damaged = list(l.notes), {} if skip_damaged else None
-    read = lambda files: read_images(files, size, 'L' if src.coloured else 'RGB', damaged=damaged)
+    mode = 'L' if src.coloured else 'RGB'
     if cache is None:
-        images = read(l.files[rows])
+        images = read_images(l.files[rows], size, mode, damaged=damaged)
         if damaged:
             notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
             images, rows, splits = _without(damaged, images, rows, splits)
         if not src.paper: notes += _repeated(images, l.files[rows], splits)
     for line in notes: (log or warnings.warn)(line)
     files, labels, vocabs = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
-    make = lambda i, j: images[i:j] if cache is None else read(files[i:j])
+    make = lambda i, j: images[i:j] if cache is None else read_images(files[i:j], size, mode)
     if src.coloured:
         read, u = make, np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
         make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
