@@ -136,6 +136,7 @@ def run_command(
     for o in sys.stdout, sys.stderr: hasattr(o, 'reconfigure') and o.reconfigure(errors='backslashreplace') # consoles of any encoding
     with warnings.catch_warnings():
         for c in FutureWarning, DeprecationWarning: warnings.simplefilter('ignore', c)
+        warnings.filterwarnings('ignore', message='Glyph .* missing from') # names in scripts that no font of this machine has
         try: body(argv)
         except SystemExit as e: return e.code or 0 # argparse after --help
         except (KeyboardInterrupt, Exception) as e:
