@@ -18,6 +18,7 @@ from .optimizer import *
 from .diffusion import *
 from .sampling import *
 from .trajectory import *
+from .large import *
 from .heads import *
 from .downstream import *
 from .results import *

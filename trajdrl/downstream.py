@@ -266,7 +266,7 @@ def check_split(
 
 def _check_on_disk(split, x, y, n_classes):
     if bad := sum((~z.isfinite().all(2).all(1)).sum().item() for z in x.blocks()): refuse(f'curves_{split}', x, f'finite codes: {bad} of {len(x)} rows are not, so encode again')
-    return x, check_split(split, np.broadcast_to(np.float32(0), (len(x), 1)), y, n_classes)[1]
+    return x, check_split(split, np.zeros((len(x), 1), np.float32), y, n_classes)[1]
 
 # %% ../nbs/09_downstream.ipynb #4b3619e4
 PAPER_LRS = (1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5) # appendix A
