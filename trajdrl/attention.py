@@ -63,7 +63,7 @@ def read_head(
     device, hits, total = next(head.parameters()).device, 0, 0.
     for xb, yb in zip(x.split(bs), y.split(bs)):
         scores, att = head(xb.to(device), return_attention=True) # (b, classes), (b, heads, T)
-        hits, total = hits + (scores.argmax(-1).cpu() == yb).sum().item(), total + att.double().mean(1).sum(0).cpu()
+        hits, total = hits + (scores.argmax(-1).cpu() == yb).sum().item(), total + att.cpu().double().mean(1).sum(0)
     return hits / len(y), (total / len(y)).numpy()
 
 # %% ../nbs/11_attention.ipynb #8526c5b1
@@ -239,12 +239,14 @@ def agreement(
     return over_seeds(pd.DataFrame(rho).dropna(), 'rho', by[:2], level)
 
 # %% ../nbs/11_attention.ipynb #dc8ea5f0
+_PROFILES = Rule(lambda p: as_array(p).dtype.kind in 'fiub' and (a := as_array(p).astype(float)).ndim and a.min() >= 0 and abs(a.sum(-1) - 1).max() < 1e-2, 'distributions (..., T), each summing to 1', lambda p: as_array(p).astype(float))
+
+@door(p=_PROFILES, q=_PROFILES)
 def jsd(
     p, # distributions (..., T)
     q, # the same, or of a shape that broadcasts
 ): # (...)
     "Jensen-Shannon divergence in base 2: 0 for the same distribution, 1 for disjoint ones"
-    p, q = np.asarray(p, dtype=float), np.asarray(q, dtype=float)
     assert p.shape[-1] == q.shape[-1], f'profiles of {p.shape[-1]} and {q.shape[-1]} times'
     return np.clip((rel_entr(2*p, p + q) + rel_entr(2*q, p + q)).sum(-1) / (4 * np.log(2)), 0, 1)
 

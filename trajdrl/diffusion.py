@@ -236,7 +236,7 @@ def _nan(self:RunLog):
 def _round(self:RunLog):
     "Keeps what a round of training brought"
     step, n = (self.epoch + 1) * len(self.dls.train), len(self.losses)
-    speed = n * self.dls.train.bs / self.seconds
+    speed = n * self.dls.train.bs / max(self.seconds, 1e-9)
     self.rows.append(dict(step=step, train_loss=_over_processes(torch.stack(self.losses).mean()).item(), valid_loss=float(self.recorder.log[-1]),
                           lr=self.opt.hypers[-1]['lr'], images_per_s=round(speed, 1), seconds=round(self.seconds, 2)))
     if rank_distrib(): return
@@ -395,7 +395,7 @@ def _both_losses(encoder, score, x0, t, eps, other, gen, bs):
         for i in range(0, len(x0), bs):
             r = slice(i, i + bs)
             kept.append(dsm_loss(score(xt[r], t[r], codes[r]), eps[r], std[r]))
-    return [torch.cat(l).double().cpu() for l in losses]
+    return [torch.cat(l).cpu().double() for l in losses]
 
 # %% ../nbs/05_diffusion.ipynb #c9da296c
 def code_use_text(

@@ -28,6 +28,7 @@ from torch import nn
 from .blocks import free_pages
 from .core import *
 from .heads import *
+from .kept import KeptHead, head_file, open_head
 
 # %% ../nbs/09_downstream.ipynb #f08487ef
 class SeedLoader:
@@ -163,7 +164,7 @@ class KeepBest(Callback):
         if not self.training: self.hits, self.n = self.hits + _sweep_hits(self.pred, *self.yb), self.n + self.yb[0].shape[1]
 
     def after_validate(self):
-        acc, m = self.hits.double().cpu() / self.n, torch.cat(self.model.members)
+        acc, m = self.hits.cpu().double() / self.n, torch.cat(self.model.members)
         better = acc > self.acc.view(-1)[m]
         self.acc.view(-1)[m[better]], self.epochs.view(-1)[m[better]] = acc[better], self.epoch + 1
         for stack, m, rows in zip(self.model.stacks, self.model.members, better.split([len(s) for s in self.model.stacks])):
@@ -256,17 +257,12 @@ def check_split(
 ): # codes (n, T, d) float32 tensor, labels (n,) int64 tensor
     "The curves and labels of one split as tensors, or one clear `ValueError`"
     if isinstance(x, OnDisk): return _check_on_disk(split, x, y, n_classes)
-    x, y = (np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a) for a in (x, y))
-    if x.dtype.kind not in 'fiub' or x.ndim not in (2, 3) or not len(x): refuse(f'curves_{split}', x, 'codes (n, T, d), at least one curve')
-    if bad := (~np.isfinite(x).all(tuple(range(1, x.ndim)))).sum(): refuse(f'curves_{split}', x, f'finite codes: {bad} of {len(x)} rows are not, so encode again')
-    if y.dtype.kind not in 'fiub' or y.shape != x.shape[:1] or (y != y.round()).any() or y.min() < 0 or y.max() >= n_classes:
-        refuse(f'y_{split}', y, f'a class number from 0 to {n_classes - 1} for each of {len(x)} curves, as of np.unique(..., return_inverse=True)[1]')
-    x = torch.as_tensor(x).float()
-    return x if x.ndim == 3 else x[:, None], torch.as_tensor(y).long()
+    x = torch.from_numpy(as_codes(f'curves_{split}', x))
+    return x if x.ndim == 3 else x[:, None], torch.from_numpy(as_labels(f'y_{split}', y, len(x), n_classes))
 
 def _check_on_disk(split, x, y, n_classes):
     if bad := sum((~z.isfinite().all(2).all(1)).sum().item() for z in x.blocks()): refuse(f'curves_{split}', x, f'finite codes: {bad} of {len(x)} rows are not, so encode again')
-    return x, check_split(split, np.zeros((len(x), 1), np.float32), y, n_classes)[1]
+    return x, torch.from_numpy(as_labels(f'y_{split}', y, len(x), n_classes))
 
 # %% ../nbs/09_downstream.ipynb #4b3619e4
 PAPER_LRS = (1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4, 5e-5) # appendix A
@@ -288,10 +284,10 @@ def _sweep_accuracy(model, test): # a `Sweep`, curves in order -> (lrs, seeds, p
     "Accuracy of every member, on the CPU"
     model.eval()
     with torch.no_grad(): hits = sum(_sweep_hits(model(x), model.labels(y)) for x, y in test)
-    return hits.view(model.shape).double().cpu() / len(test.y)
+    return hits.view(model.shape).cpu().double() / len(test.y)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
-def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, **kwargs):
+def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, keep=None, **kwargs):
     "Trains every learning rate, seed and point of one head; the selected members read the test curves: time, lr, seed, epoch, stopped, valid_acc, test_acc, selected"
     device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
@@ -301,9 +297,20 @@ def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds
     pick, points = model.keep_winners(kept), list(map(str, times)) if model.by_point else ['curve']
     test_acc = torch.full_like(kept.acc, torch.nan)
     test_acc[pick, :, range(len(pick))] = _sweep_accuracy(model, load(test))[0].T
+    if keep: keep(*_best_seeds(model, kept, pick, lrs))
     facts = dict(epoch=kept.epochs, stopped=kept.stopped, valid_acc=kept.acc, test_acc=test_acc, selected=~test_acc.isnan())
     who = dict(zip(('time', 'lr', 'seed'), zip(*product(points, lrs, seeds))))
     return pd.DataFrame({**who, **{k: v.permute(2, 0, 1).flatten().tolist() for k, v in facts.items()}})
+
+# %% ../nbs/09_downstream.ipynb #eb6a7534
+def _best_seeds(model, kept, pick, lrs): # a stack with a member for each point; its lr, seed, epoch, valid_acc, a list each
+    "The best seed at each point, of those that `keep_winners` left"
+    at = torch.arange(len(pick))
+    acc, epochs = (a[pick, :, at] for a in (kept.acc, kept.epochs)) # (points, seeds)
+    best = acc.argmax(1)
+    rows, seeds = best * len(pick) + at, [model.seeds[i] for i in best]
+    stack = model.stacks[0].take(seeds, [w.detach()[rows] for w in model.stacks[0].parameters()])
+    return stack, dict(lr=[lrs[i] for i in pick], seed=seeds, epoch=epochs[at, best].tolist(), valid_acc=acc[at, best].tolist())
 
 # %% ../nbs/09_downstream.ipynb #77b40664
 def _probe_fit(head, train, valid, test, times, grid): # the columns of `_probe_head`
@@ -392,7 +399,7 @@ def late_text(
     return f'; {late.sum()} of {len(df)} still rising at the last epoch' if late.any() else ''
 
 # %% ../nbs/09_downstream.ipynb #83acf047
-@door(**_PLAN, n_classes=whole(2), bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG)
+@door(**_PLAN, n_classes=whole(2), bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, keep=PATH)
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1
@@ -415,19 +422,21 @@ def probe(
     device=None, # where to train; a GPU if there is one, if `None`
     out=None, # a CSV file to which finished rows are added, and where they are found again
     log=None, # called with one line for each finished head, for instance `print`
+    keep=None, # a folder that takes up the trained heads, see `KeptHead`
+    note:dict=None, # more to keep with them: `classes`, their names
 ) -> pd.DataFrame: # one row a member
     "Trains all heads on one task: a tidy table of how well the label is read from each point, and from the whole curve"
     plan, head_kw = check_plan(heads, lrs, seeds, epochs, patience), head_kw or {}
     for h, kw in head_kw.items(): check_head(h, kw)
-    splits, grids, seen = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
+    splits, grids, seen, scale = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
     (_, y_tr), _, (_, y_te) = splits
     facts = dict(task=str(task), n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
-    tables = []
+    tables, keep_in = [], keep and partial(_keep_heads, keep, facts, scale, note or {})
     for head, p in plan.items():
         own = {} if HEADS[head].fit else dict(bs=bs, **head_kw.get(head, head_kw.get(HEADS[head].like, {})))
         facts.update(head=head, epochs=p['epochs'], patience=p['patience'], head_settings=settings_text(own))
         train = partial(_probe_one, head, splits, n_classes, plan=p, more=dict(bf16=bf16, device=device, **own))
-        for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log)
+        for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log, keep_in)
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/09_downstream.ipynb #9723d2d3
@@ -435,11 +444,11 @@ def _trainings(head, granularities): # -> lists of granularities
     "Which grids are read by one training: all of them where a head reads a point, else each by its own"
     return [list(granularities)] if HEADS[head].reads == 'point' else [[k] for k in granularities]
 
-def _probe_one(head, splits, n_classes, grid, plan, more):
+def _probe_one(head, splits, n_classes, grid, plan, more, keep=None):
     "The rows of one head at the times of `grid`"
     kind = HEADS[head]
     shown, at = [(_each(_points(x, grid), kind.shown), y) for x, y in splits], ['curve'] if kind.view else list(grid)
-    return _probe_fit(head, *shown, at, plan['lrs']) if kind.fit else _probe_head(head, *shown, n_classes, at, **plan, **more)
+    return _probe_fit(head, *shown, at, plan['lrs']) if kind.fit else _probe_head(head, *shown, n_classes, at, **plan, **more, keep=keep)
 
 # %% ../nbs/09_downstream.ipynb #843c8831
 _COLUMNS = 'task head time granularity lr seed epoch stopped valid_acc test_acc selected n_train n_test n_classes chance epochs patience head_settings curves'.split()
@@ -458,13 +467,13 @@ def _check_splits(splits, n_classes, times):
 
 # %% ../nbs/09_downstream.ipynb #69eab06f
 def _prepare_grids(splits, n_classes, times, granularity=None):
-    "Checked splits on one scale, the grids (granularity -> time -> where it is), and for each a hash of what it sees"
+    "Checked splits on one scale, the grids (granularity -> time -> where it is), for each a hash of what it sees, and the scale"
     splits, times = _check_splits(splits, n_classes, times)
     grids = _grids(times, granularity)
     seen = {k: hash_arrays(*(a for x, y in splits for a in (_points(x, g), y)), *map(str, g))[:12] for k, g in grids.items()}
     x, _ = splits[0]
     mean, std = _mean_std(x)
-    return [(_each(x, partial(standardise, mean=mean, std=std)), y) for x, y in splits], grids, seen
+    return [(_each(x, partial(standardise, mean=mean, std=std)), y) for x, y in splits], grids, seen, (mean, std)
 
 def _mean_std(x): # (T, d) each
     if not isinstance(x, OnDisk): return x.mean(0), x.std(0, correction=0)
@@ -473,7 +482,7 @@ def _mean_std(x): # (T, d) each
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, the exact times of their one grid, and a hash of both"
-    splits, grids, seen = _prepare_grids(splits, n_classes, times)
+    splits, grids, seen, _ = _prepare_grids(splits, n_classes, times)
     return splits, *map(tuple, grids.values()), *seen.values()
 
 def _grids(times, granularity):
@@ -490,14 +499,15 @@ def _points(x, grid): # (n, T, d) -> (n, points, d)
     return x if cols == list(range(x.shape[1])) else _each(x, lambda x: x[:, cols])
 
 # %% ../nbs/09_downstream.ipynb #366ab77e
-def _found_or_trained(train, grids, facts, plan, seen, out, log):
+def _found_or_trained(train, grids, facts, plan, seen, out, log, keep=None):
     "A table for each grid, in one go for those that `out` lacks"
     start, done, tables = time.perf_counter(), Results(out), {}
     settings = dict(lr=plan['lrs'], seed=plan['seeds'], **{k: [facts[k]] for k in ('epochs', 'patience', 'n_train', 'n_test', 'head_settings')})
     for k in grids: tables[k] = done.find({n: facts[n] for n in KEY[:2]} | dict(granularity=k), **settings, curves=[seen[k]])
     new = {k: g for k, g in grids.items() if not len(tables[k])}
     if not new: return tables.values()
-    rows = train(grid=dict(sorted({t: i for g in new.values() for t, i in g.items()}.items(), key=lambda ti: ti[1]))).assign(**facts)
+    union = dict(sorted({t: i for g in new.values() for t, i in g.items()}.items(), key=lambda ti: ti[1]))
+    rows = train(grid=union, keep=keep and partial(keep, new, union)).assign(**facts)
     for k, g in new.items():
         tables[k] = rows[rows.time.isin(['curve', *map(str, g)])].assign(granularity=k, curves=seen[k])[_COLUMNS]
     done.add(pd.concat([tables[k] for k in new], ignore_index=True))
@@ -510,6 +520,15 @@ def _line(rows, grids, seconds):
     t = best.valid_acc.idxmax()
     where, of = '' if t == 'curve' else f' at t = {t}', f', granularity {", ".join(map(str, grids))}' if grids else ''
     return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
+
+# %% ../nbs/09_downstream.ipynb #5d2580fe
+def _keep_heads(folder, facts, scale, note, grids, union, stack, chosen):
+    "Writes what was trained at the times of `union`, a file for each grid"
+    for k, g in grids.items():
+        rows = [list(union).index(t) for t in g] if HEADS[facts['head']].reads == 'point' else [0]
+        some = stack.take([chosen['seed'][i] for i in rows], [w[rows] for w in stack.parameters()])
+        said = dict(task=facts['task'], head=facts['head'], granularity=k, times=list(map(str, g)), classes=None, **{n: [v[i] for i in rows] for n, v in chosen.items()})
+        KeptHead(some, torch.stack(scale)[:, list(g.values())], said | note).save(head_file(folder, facts['task'], facts['head'], k))
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
@@ -547,7 +566,7 @@ def probe_store(
     out=None, # a CSV file to which finished rows are added, and where they are found again
     log=None, # called with one line for each finished head, for instance `print`
     on_disk:bool=False, # leave the codes on disk and read those of each batch? baselines of scikit-learn still read all
-    **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`
+    **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`, `keep`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store; what reads a point is trained once for all grids"
     tasks = store_tasks(store, tasks)
@@ -560,5 +579,6 @@ def probe_store(
     arrays, tables = {k: (OnDisk if on_disk else np.asarray)(c) for k, c in curves.items()}, []
     for t in tasks:
         data = [a for k in curves for a in (arrays[k], labels[k][t])]
-        tables.append(probe(*data, len(store.vocabs[t]), heads=heads, times=times, granularity=ks, task=t, out=out, log=log, **kwargs))
+        note = dict(classes=store.vocabs[t], encoder=getattr(store, 'meta', {}).get('encoder'))
+        tables.append(probe(*data, len(store.vocabs[t]), heads=heads, times=times, granularity=ks, task=t, out=out, log=log, note=note, **kwargs))
     return pd.concat(tables, ignore_index=True)

@@ -33,10 +33,11 @@ def standardise(
     std, # their training standard deviation, as `mean`
 ) -> torch.Tensor: # float32, shaped as `x`
     "Codes with the training mean at 0 and the training standard deviation at 1, for each time and feature"
-    x, mean, std = (torch.as_tensor(a, dtype=torch.float32) for a in (x, mean, std))
+    x, mean, std = (a.float() if isinstance(a, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(as_array(a), np.float32)) for a in (x, mean, std))
     if not x.sum().isfinite(): refuse('x', x, 'codes that are finite: encode again')
     assert mean.shape == std.shape == x.shape[1:], 'mean and std are taken over the first axis of the training codes'
-    return (x - mean) * torch.where(std > 1e-6, 1 / std.clamp_min(1e-6), torch.zeros(()))
+    still = std <= 1e-6 * torch.maximum(mean.abs(), std.amax(-1, keepdim=True).clamp_max(1)) # rounding alone
+    return (x - mean) * torch.where(still, 0, 1 / std.clamp_min(1e-30))
 
 # %% ../nbs/08_heads.ipynb #d05b6108
 _RATE = number(0, 255/256) # at which elements are dropped
@@ -424,6 +425,10 @@ class HeadKind:
     grid:tuple=() # what `fit` searches, in place of learning rates
     baseline:bool=False # for comparison only?
 
+    def __post_init__(self):
+        one_of(['point', 'curve'])('reads', self.reads)
+        if not self.fit: Rule(lambda c: isinstance(c, type) and issubclass(c, Head), 'a subclass of Head, or fit')('single', self.single)
+
     @property
     def by_point(self): return self.reads == 'point' or self.view is not None # does it take (b, d) rather than (b, T, d)?
 
@@ -439,7 +444,7 @@ class HeadKind:
 # %% ../nbs/08_heads.ipynb #7f6a79d3
 _mlp = dict(single=MLPHead, stack=MLPStack)
 _linear, _knn = (dict(fit=f, grid=g, baseline=True) for f, g in ((_fit_linear, (.01, .1, 1.)), (_fit_knn, (5, 20, 50))))
-HEADS = dict(
+HEADS = Registry('head',
     mlp=HeadKind('MLP, one point', 'an MLP on one point', 'C0', 'point', **_mlp),
     gru=HeadKind('GRU, curve', 'a GRU on the curve', 'C1', 'curve', GRUHead, _GRUStack),
     transformer=HeadKind('Transformer, curve', 'a Transformer on the curve', 'C2', 'curve', TransformerHead, _TransformerStack, clip=1.),

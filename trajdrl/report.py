@@ -18,7 +18,8 @@ from matplotlib import pyplot as plt
 from .core import *
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, still_rising
-from .heads import HEADS, MAIN_HEADS
+from .files import slug
+from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
 from .run import *
 from .run import clock, save_plot
@@ -85,7 +86,7 @@ def _unfinished_text(df, task, head):
     "A warning where most selected heads were still rising at their last epoch: one sentence, or none"
     d = df[(df.task == task) & (df['head'] == head) & df.selected.astype(bool)]
     if still_rising(d).mean() <= .5: return []
-    return [f'Most of these {HEADS[head].words.split()[1]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
+    return [f'Most of these {HEADS[head].label.split(",")[0]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
 
 # %% ../nbs/13_report.ipynb #eaba62dc
 _JOINED = tuple(k for k, h in HEADS.items() if h.like) # MLPs that see all points, but not as a curve
@@ -242,12 +243,6 @@ def write_page(
     with atomic_path(path) as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
     return path
 
-def slug(
-    name:str, # of a task
-) -> str:
-    "A name that any file system takes"
-    return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()
-
 def main_granularity(
     ks, # granularities of a run
 ) -> int:
@@ -289,8 +284,8 @@ def _draw(run, df):
     for k in 'decodes', 'mixes':
         if (tables/f'{k}.png').exists(): files[k] = draw(k, plot_rows, tables/f'{k}.png', size=(6.4, 4.6))
     for i, t in enumerate(tasks):
-        files['accuracy'][t] = draw(f'accuracy_{slug(t) or i}', plot_accuracy, at, t)
-        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t) or i}', plot_granularity, df[df.task == t])
+        files['accuracy'][t] = draw(f'accuracy_{slug(t)}', plot_accuracy, at, t)
+        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t)}', plot_granularity, df[df.task == t])
     size = 2.6 + .55*at.time.nunique(), 1.2 + .42*len(tasks)
     if 'mlp' in set(at['head']): files['known'] = draw('known', plot_chance_corrected, at, size=size)
     return files
@@ -318,7 +313,7 @@ _MORE = "More on this run, in the form of the paper's figures: mutual informatio
 def _findings(df, files):
     "The sections that say and show what came out on one granularity"
     gallery = lambda k, x: fx.Div(*[picture(f, f'Accuracy over {x} for {t}') for t, f in files[k].items()], cls='figures')
-    base = ~df['head'].isin(MAIN_HEADS)
+    base = df['head'].map(lambda h: HEADS[h].baseline)
     cards = [fx.Div(fx.H3(t), *[fx.P(tight(l)) for l in lines], cls='card') for t, lines in verdicts(df).items()]
     parts = [fx.H2('What was found'), fx.P(lead(df)), fx.Div(*cards, cls='cards'),
              fx.H2('At a glance'), *[html_table(_glance_rows(d), text) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
@@ -354,6 +349,15 @@ _CODE = ('The loss of equation 4 on validation images, with each image\'s own co
 _DECODED = ('Left: test images, and what the score network makes of the same noise under their code at one time, z(t), or under their whole curve. '
            'Right: the curves of two images mixed, from all a to all b.')
 _DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
+
+# %% ../nbs/13_report.ipynb #c63a922f
+_LOOKED = dict(times_figure='Accuracy of heads that read K times of the curve, by the way in which the times were chosen.',
+               looks_figure='Learned times, over the accuracy of each single time and the attention profile.')
+
+def _times_part(run):
+    "What `trajdrl_times` left in the figures, if it was called"
+    shown = [picture(f, text, text) for k, text in _LOOKED.items() for f in sorted((run.path/'figures').glob(f'{k}_*.png'))]
+    return [fx.H2('Where each task looks'), *shown] if shown else []
 
 # %% ../nbs/13_report.ipynb #aab68f91
 def _backing(run, df, files):
@@ -392,5 +396,5 @@ def report(self:Run) -> Path:
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
     at, files = df[df.granularity == main_granularity(df.granularity.unique())], _draw(self, df)
     with atomic_path(self.path/'summary.csv') as p: summarise(df).to_csv(p, index=False)
-    parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_backing(self, df, files)
+    parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_times_part(self), *_backing(self, df, files)
     return write_page(self.path/'report.html', f'trajdrl: {self.config["data"]["name"]}', parts)

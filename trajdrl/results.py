@@ -213,6 +213,8 @@ def _name_lines(ax, ends): # (height, name, colour) of each line
     for y, (_, name, colour) in zip(ys, ends): ax.text(1.01, y, name, color=colour, fontsize=8, va='center', transform=ax.get_yaxis_transform())
 
 # %% ../nbs/09a_results.ipynb #e0696e8e
+def _drawn(df): return [h for h in df['head'].unique() if not HEADS[h].baseline] # heads that are drawn unless asked otherwise
+
 @door(df=_ROWS)
 def plot_accuracy(
     df:pd.DataFrame, # rows of `probe`, of one granularity
@@ -224,7 +226,7 @@ def plot_accuracy(
 ):
     "Test accuracy over t for single points, with the curve's heads as level lines; bands are 95 % intervals over seeds"
     one_of(one_grid(df).task.unique())('task', task)
-    heads, df = in_order(MAIN_HEADS if heads is None else heads), df[df.task == task]
+    heads, df = _drawn(df) if heads is None else in_order(heads), df[df.task == task]
     shown = df[df['head'].isin(heads)]
     if not len(shown): refuse('heads', heads, f'some of {", ".join(df["head"].unique())}')
     if ax is None: ax = plt.subplots(figsize=(6.2, 3.4), dpi=90)[1]
@@ -250,7 +252,7 @@ def plot_accuracies(
     **kwargs, # passed to `plot_accuracy`
 ):
     "`plot_accuracy` for each run and task, but for tasks that all heads and points read perfectly in all runs: those are named in a line of text"
-    every = pd.concat([summarise(df[df['head'].isin(in_order(heads or MAIN_HEADS))]) for df in tables.values()])
+    every = pd.concat([summarise(df[df['head'].isin(in_order(heads or _drawn(df)))]) for df in tables.values()])
     lowest = every.groupby('task', sort=False)['mean'].min()
     tasks = list(lowest.index[lowest <= _PERFECT]) or list(lowest.index)
     if axs is None: axs = plt.subplots(len(tables), len(tasks), figsize=(max(5, 3.3 * len(tasks)), 2.6 * len(tables)), dpi=80, squeeze=False, layout='constrained')[1]

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
 from .core import *
-from .data import load_data, to_dls, to_float
+from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import probe_store
 from .encoder import Encoder, n_params
@@ -65,16 +65,21 @@ def _read_config(self:Run):
     f = self.path/'config.json'
     if not f.exists(): raise FileNotFoundError(f'{self.path} holds no run (no config.json); begin one with trajdrl_run or trajdrl_train')
     config = load_json(f)
-    if not isinstance(config, dict) or config.get('format') != 'trajdrl run':
+    if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
+    config.get('settings', {}).setdefault('skip_damaged', False) # older runs have none
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
+    try: obey(_settings_of(config))
+    except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
+
+def _settings_of(config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
 
 @patch(as_prop=True)
 def settings(self:Run) -> Settings:
     "The settings of the run"
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+    return _settings_of(self.config)
 
 # %% ../nbs/12_run.ipynb #b3267c2a
 @patch
@@ -140,12 +145,14 @@ def stage(self:Run, name):
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
 def load(self:Run,
-    log=None, # takes a line of progress
+    log=lambda line: None, # takes a line of progress, and on what was left out
 ):
     "The run's images, once; refused if they are not those the run was begun with"
     if not hasattr(self, '_data'):
         s = self.settings
-        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed, self.config.get('cache'), log)
+        where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
+        more = dict(skip_damaged=s.skip_damaged, cache=self.config.get('cache'), log=log, **{where: s.path})
+        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, **more)
         if self.config['data'].get('fingerprint', data.fingerprint) != data.fingerprint:
             raise ValueError(f'the images of {s.dataset} are not those that the run in {self.path} was begun with; give another --out')
         self._data = data
@@ -185,9 +192,10 @@ def head_kw(
     return dict(lrs=lrs, epochs=s.epochs, patience=s.patience, seeds=s.head_seeds, bs=s.head_bs, head_kw=widths)
 
 # %% ../nbs/12_run.ipynb #8bbc36f0
-def _free(out):
+def _free(out, s):
     "`out` as a path, if a new run can begin there"
     out = Path(out).expanduser()
+    if s.dataset not in DATASETS and out.resolve().is_relative_to(s.dataset): raise ValueError(f'--out {out} lies among the images of {s.dataset}, and would be read as such; give a folder elsewhere')
     above = next(p for p in (out, *out.absolute().parents) if p.exists())
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
@@ -210,9 +218,9 @@ def start_run(
     cache=None, # see `Run`
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s, run = settings, Run(_free(out), settings, command, device, cache)
+    s, run = settings, Run(_free(out, settings), settings, command, device, cache)
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
-    data = run.load(log)
+    data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
     for t in s.tasks or data.tasks:
@@ -257,7 +265,7 @@ def plot_samples(
         x, y, im = i % cols * 1.15, i // cols * 1.75, test.images[i]
         how = {'cmap': 'gray', 'interpolation': 'nearest', **kwargs}
         ax.imshow(im[..., 0] if im.shape[-1] == 1 else im, extent=(x, x + 1, y + 1, y), **how)
-        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7)
+        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7, parse_math=False)
     ax.set(xlim=(0, cols * 1.15), ylim=(rows * 1.75, 0), aspect='equal')
     ax.axis('off')
     return ax
@@ -365,10 +373,11 @@ def probe_curves(self:Run,
     granularity, # which grids
     out, # the table
     log=print, # takes a line of progress
+    keep=None, # folder that takes up the heads
 ):
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
-    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, on_disk='cache' in self.config, **head_kw(s))
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, on_disk='cache' in self.config, **head_kw(s))
     except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
 
 @patch
@@ -378,7 +387,7 @@ def probe(self:Run,
     "Trains all heads on the run's curves"
     store = self.store()
     self.use_of_code(log)
-    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
+    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:

@@ -21,7 +21,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import LOG, PATH, SEED, Rule, as_time, as_times, door, hash_arrays, in_order, of_kind, one_of, provenance, refuse, save_json, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_time, as_times, door, hash_arrays, in_order, of_kind, one_of, provenance, refuse, save_json, whole
 from .data import to_float
 from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
@@ -44,8 +44,8 @@ def _rows(where): # numbers of some rows, in words
 
 def _classes(task, y, names, n): # int64 (n,), class names
     arg = f'labels of {task}'
-    y = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else y
-    if np.shape(y) != (n,): refuse(arg, y, f'one label a row, {n} in all')
+    y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
+    if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
     if (lacks := y.isna() | (y.astype(object) == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
     if y.dtype.kind == 'f':
@@ -81,7 +81,9 @@ def _split(splits, n, seed, share=.1): # train, valid, test -> row numbers, risi
         shares = [sum(v) for v in named.values()]
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6: refuse('splits', splits, 'shares that add up to 1')
         rows = dict(zip(named, np.split(rng.permutation(n), np.round(np.cumsum(shares)[:2] * n).astype(int))))
-    else: rows = {k: np.concatenate([np.arange(n)[:0], *[np.arange(n)[r] for r in v]]) for k, v in named.items()}
+    else:
+        try: rows = {k: np.concatenate([np.arange(n)[:0], *[np.arange(n)[r] for r in v]]) for k, v in named.items()}
+        except IndexError: refuse('splits', splits, f'numbers of rows, from 0 to {n - 1}')
     rows = {k: np.sort(r) for k, r in rows.items()}
     if not len(rows['valid']) and len(rows['train']) > 1:
         held = rng.choice(rows['train'], max(1, round(share * len(rows['train']))), replace=False)
@@ -98,8 +100,8 @@ def _floats(codes, rows): # float32 (b, T, d)
     with np.errstate(over='ignore'): return np.asarray(z, dtype=np.float32)
 
 def _is_codes(z):
-    complex_or_text = z.is_complex() if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
-    return len(z.shape) == 3 and min(z.shape) > 0 and not complex_or_text
+    complex_or_text = z.is_complex() or z.layout != torch.strided if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
+    return not np.ma.is_masked(z) and len(z.shape) == 3 and min(z.shape) > 0 and not complex_or_text
 
 _CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions')
 
@@ -206,6 +208,8 @@ def _block_of_curves(encoder, x0, times, bf16): # float32 (b, T, d)
     if not np.isfinite(z).all(): raise ValueError('encoder gives codes that are not finite; its weights are damaged, or its inputs are far from what it knows')
     return z
 
+_ROWS = Rule(lambda x: (a := as_array(x)).dtype.kind in 'fiub' and a.size, 'numbers, at least one row', lambda x: np.ascontiguousarray(as_array(x), np.float32))
+
 @door(encoder=_ENCODER, bs=whole(1))
 def encode_curves(
     encoder:CurveEncoder, # any
@@ -217,7 +221,7 @@ def encode_curves(
     "The curves of images, by any encoder"
     times = _grid(getattr(encoder, 'times', 10) if times is None else times)
     if isinstance(encoder, nn.Module): encoder.eval()
-    x = torch.as_tensor(images).float() if encoder.size is None else _as_images(images, encoder)
+    x = torch.from_numpy(_ROWS('images', images)) if encoder.size is None else _as_images(images, encoder)
     blocks = (x[i:i+bs] for i in range(0, len(x), bs))
     return np.concatenate([_block_of_curves(encoder, b if b.is_floating_point() else to_float(b), times, bf16) for b in blocks])
 
