@@ -30,6 +30,7 @@ from .times import *
 from .transfer import *
 from .settings import *
 from .run import *
+from .imported import *
 from .kept import *
 from .predict import *
 from .report import *

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['trajdrl_mi', 'trajdrl_attend', 'trajdrl_sweep', 'trajdrl_separate', 'trajdrl_baselines', 'trajdrl_times',
            'trajdrl_run', 'trajdrl_train', 'trajdrl_encode', 'trajdrl_probe', 'trajdrl_decode', 'trajdrl_report',
-           'trajdrl_predict', 'trajdrl_figures']
+           'trajdrl_predict', 'trajdrl_figures', 'trajdrl_import']
 
 # %% ../nbs/19_cli.ipynb #cliimpor
 import argparse, dataclasses, difflib, shlex, sys, warnings
@@ -21,6 +21,7 @@ with warnings.catch_warnings():
 from .core import *
 from .data import DATASETS
 from .figures import draw_figures
+from .imported import import_run, read_arrays
 from .predict import predict
 from .large import wait_for_others
 import trajdrl.report # Run.report
@@ -299,3 +300,29 @@ trajdrl_sweep = partial(analysis_command, 'sweep')
 trajdrl_separate = partial(analysis_command, 'separate')
 trajdrl_baselines = partial(analysis_command, 'baselines')
 trajdrl_times = partial(analysis_command, 'times')
+
+# %% ../nbs/19_cli.ipynb #ce3d7ff5
+_IMPORT = dict(labels='CSV with a row for each curve: a column for each task, and maybe one named split', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
+               axis_name='what the axis is, such as layer or epoch', name="the data's name [that of the file]")
+
+def trajdrl_import(
+    argv=None, # arguments; those of the process if `None`
+) -> int: # exit code
+    "Makes a run of codes of any model: an npz or safetensors file with codes (images, points, dimensions), or an npy file."
+    def body(argv):
+        p, log = Parser('trajdrl_import', trajdrl_import.__doc__, 'FILE --out DIR', runs=False), Progress()
+        p.add_argument('file', metavar='FILE', help='npz or safetensors with codes, and maybe axis, split and labels; or npy')
+        p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new or empty')
+        p.add_argument('--preset', metavar='X', choices=PRESETS, help='settings of the heads to start from [quick]')
+        for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
+        a = vars(p.parse_args(argv))
+        found = read_arrays(a['file'], a.get('labels')) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
+        more = {k: a[k] for k in ('axis_name', 'preset') if k in a}
+        run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *argv]), **more)
+        log(f'{run.store()}; next: trajdrl_probe {shlex.quote(str(run.path))}')
+    return run_command('trajdrl_import', body, argv)
+
+def _numbers_or_names(text):
+    words = [w.strip() for w in text.split(',')]
+    try: return [int(w) if w.lstrip('-').isdigit() else float(w) for w in words]
+    except ValueError: return words

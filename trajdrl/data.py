@@ -82,6 +82,9 @@ def targets(self:ImageData) -> np.ndarray: # int64 (n, n_tasks)
     "Labels of all tasks, a column each"
     return np.stack(list(self.labels.values()), 1)
 
+@patch
+def new_empty(self:ImageData): return ImageData(self.name, self.images[:0], {t: y[:0] for t, y in self.labels.items()}, self.vocabs, {k: slice(0, 0) for k in self.splits}, self.flip) # for `Learner.export`
+
 # %% ../nbs/02b_data.ipynb #5e264fa1
 @patch(as_prop=True)
 def fingerprint(self:ImageData) -> str: # 64 hexadecimal digits
@@ -376,7 +379,7 @@ class ImageDL(TfmdDL):
     ):
         assert len(dataset.splits) == 1, 'give one split, as data.subset("train")'
         kwargs = {'after_batch': [_ScaleImages()], **kwargs, 'num_workers': 0, 'drop_last': shuffle}
-        super().__init__(dataset, bs=min(bs, len(dataset)), shuffle=shuffle, **kwargs)
+        super().__init__(dataset, bs=max(1, min(bs, len(dataset))), shuffle=shuffle, **kwargs)
         self.seed, self.n_steps, self.epoch = seed, n_steps, epoch
         self.y, self.perm = torch.from_numpy(dataset.targets()), (None, None)
         self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['WEIGHTINGS', 'SCHEDULES', 'dsm_loss', 'DiffusionModel', 'Perturb', 'DiffusionLoss', 'EMA', 'save_checkpoint',
-           'load_checkpoint', 'RunLog', 'diffusion_learner', 'lr_schedule', 'train_diffusion', 'ema_encoder',
-           'code_use', 'code_use_text', 'plot_code_use']
+           'load_checkpoint', 'RunLog', 'DiffusionLearner', 'diffusion_learner', 'lr_schedule', 'train_diffusion',
+           'ema_encoder', 'code_use', 'code_use_text', 'plot_code_use']
 
 # %% ../nbs/05_diffusion.ipynb #f80baf97
 import json, time
@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, one_of, refuse, time_grid, whole
+from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, one_of, refuse, time_grid, to_unit, whole
 from .encoder import Encoder, sample_code
 from .optimizer import OPTIMIZERS
 from .score import DATA_STD, ScoreNet
@@ -97,7 +97,7 @@ class Perturb(Callback):
     ): self.sde, self.seed, self.stratify, self.n_valid = sde, seed, stratify, n_valid
 
     def before_batch(self):
-        if not self.training and self.iter >= self.n_valid: raise CancelValidException()
+        if not self.training and self.iter >= self.n_valid and not hasattr(self, 'gather_preds'): raise CancelValidException()
         step = self.epoch * self.n_iter + self.iter if self.training else -1 - self.iter
         torch.manual_seed(hash((self.seed, step)) % 2**63)
         x0 = self.xb[0].as_subclass(torch.Tensor).contiguous(memory_format=self._memory_format())
@@ -150,9 +150,11 @@ class EMA(Callback):
         if self.average is None: self.average = AveragedModel(get_model(self.model), multi_avg_fn=partial(_ema_update, decay=self.decay))
     def after_batch(self):
         if self.training: self.average.update_parameters(get_model(self.model))
-    def before_validate(self): self.raw, self.learn.model = self.model, self.average.module.eval()
-    def after_validate(self): self.learn.model = self.raw
-    def after_cancel_fit(self): self.learn.model = getattr(self, 'raw', self.model)
+    def before_validate(self):
+        self.raw = self.model
+        if self.average: self.learn.model = self.average.module.eval() # there is none before the first fit
+    def after_validate(self): self.learn.model = self.__dict__.pop('raw', self.model)
+    def after_cancel_fit(self): self.after_validate()
 
 # %% ../nbs/05_diffusion.ipynb #2a3f57f5
 _LEARNER = Rule(lambda learn: learn.run_log and learn.ema, 'a Learner, from diffusion_learner')
@@ -217,12 +219,14 @@ class RunLog(Callback):
 
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
+    def before_fit(self): self.run, self.losses = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds'), []
     def before_train(self): self.start, self.losses = time.time(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
     def after_train(self): self.seconds = time.time() - self.start
-    def after_validate(self): self._round()
+    def after_epoch(self):
+        if self.losses: self._round() # not so after `validate`
 
 # %% ../nbs/05_diffusion.ipynb #69890291
 @patch
@@ -237,7 +241,7 @@ def _round(self:RunLog):
     "Keeps what a round of training brought"
     step, n = (self.epoch + 1) * len(self.dls.train), len(self.losses)
     speed = n * self.dls.train.bs / max(self.seconds, 1e-9)
-    self.rows.append(dict(step=step, train_loss=_over_processes(torch.stack(self.losses).mean()).item(), valid_loss=float(self.recorder.log[-1]),
+    self.rows.append(dict(step=step, train_loss=_over_processes(torch.stack(self.losses).mean()).item(), valid_loss=float(self.recorder.values[-1][1]),
                           lr=self.opt.hypers[-1]['lr'], images_per_s=round(speed, 1), seconds=round(self.seconds, 2)))
     if rank_distrib(): return
     if self.out:
@@ -247,6 +251,44 @@ def _round(self:RunLog):
     total = self.n_epoch * len(self.dls.train)
     if self.log: self.log(f'train step {step}/{total}  loss {self.rows[-1]["train_loss"]:.4g}  valid {self.rows[-1]["valid_loss"]:.4g}  '
                           f'{speed:.0f} images/s  {left / 60:.1f} min left')
+
+# %% ../nbs/05_diffusion.ipynb #728893e5
+class DiffusionLearner(Learner):
+    "A `Learner` that saves and loads the average of the weights too"
+    @contextmanager
+    def _with_average(self):
+        if not self.opt: _prepare(self)
+        self.ema.before_fit()
+        model, self.model = self.model, nn.ModuleDict(dict(model=self.model, average=self.ema.average))
+        try: yield
+        finally: self.model = model
+
+    def save(self, file, **kwargs): # as of `Learner.save`
+        with self._with_average(): return super().save(file, **kwargs)
+
+    def load(self, file, device=None, **kwargs): # as of `Learner.load`
+        with self._with_average(): super().load(file, device, **kwargs)
+        return self
+
+# %% ../nbs/05_diffusion.ipynb #a19822be
+@patch
+def show_results(self:DiffusionLearner,
+    ds_idx:int=1, # which loader of `dls`
+    dl=None, # another loader
+    max_n:int=8, # images
+    **kwargs, # passed to `imshow`
+):
+    "Images, the noisy ones, and what the score network makes of them in one step"
+    batch = (self.dls[ds_idx] if dl is None else dl).one_batch()
+    (x0, xt, t, _), (score, _), _ = self.get_preds(dl=[batch], with_input=True, reorder=False)
+    mean, std = (f(t)[:, None, None, None] for f in (self.model.score.sde.mean, self.model.score.sde.std))
+    rows = dict(image=x0, noisy=xt, denoised=(xt + std**2 * score) / mean)
+    axs = plt.subplots(3, min(max_n, len(x0)), figsize=(1.1 * max_n, 3.6), dpi=90, squeeze=False)[1]
+    for row, (name, x) in zip(axs, rows.items()):
+        for ax, im in zip(row, to_unit(x)): ax.imshow(im.squeeze(), **{'cmap': 'gray', **kwargs}), ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for ax, o in zip(axs[0], t): ax.set_title(f't = {o:.2g}', fontsize=8)
+    return axs
 
 # %% ../nbs/05_diffusion.ipynb #761a32b9
 _FOLDER = Rule(lambda out: not Path(out).is_file(), 'the folder of a run')
@@ -275,7 +317,7 @@ def diffusion_learner(
     model, sde = DiffusionModel(encoder, score, bf16), score.sde
     cbs = [Perturb(sde, seed, stratify), GradientClip(clip), EMA(ema), RunLog(out, log), *L(cbs)]
     if channels_last: cbs.append(ChannelsLast())
-    learn = Learner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
+    learn = DiffusionLearner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
     learn.remove_cb(next(c for c in learn.cbs if c.name == 'progress'))
     learn.logger = lambda *_: None
     return learn

@@ -23,6 +23,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch, store_attr
+from fastcore.foundation import L
 from torch import nn
 
 from .blocks import free_pages
@@ -233,10 +234,12 @@ def sweep_learner(
     clip:float=None, # largest norm of a member's gradient; `None` for no limit
     patience:int=0, # see `Patience`; 0 for all epochs at one learning rate
     wd:float=1e-5, # weight decay
+    cbs=(), # more fastai callbacks, or one
+    metrics=None, # of scores (members, b, classes) and labels (members, b)
 ) -> Learner:
     "A fastai `Learner` that trains all members of `model`, each as if alone"
-    cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else [])
-    return Learner(DataLoaders(train, valid), model, loss_func=_sweep_losses, splitter=_sweep_groups, cbs=cbs, wd=wd, wd_bn_bias=True, train_bn=False,
+    cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else []) + list(L(cbs))
+    return Learner(DataLoaders(train, valid), model, loss_func=_sweep_losses, splitter=_sweep_groups, cbs=cbs, metrics=metrics, wd=wd, wd_bn_bias=True, train_bn=False,
                    opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True)))
 
 def fit_sweep(
@@ -287,13 +290,13 @@ def _sweep_accuracy(model, test): # a `Sweep`, curves in order -> (lrs, seeds, p
     return hits.view(model.shape).cpu().double() / len(test.y)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
-def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, keep=None, **kwargs):
+def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, cbs=(), metrics=None, keep=None, **kwargs):
     "Trains every learning rate, seed and point of one head; the selected members read the test curves: time, lr, seed, epoch, stopped, valid_acc, test_acc, selected"
     device = as_device(device)
     dtype = torch.bfloat16 if (fast_bf16(device) if bf16 is None else bf16) else torch.float32
     load = lambda xy, seeds=None, bs=1024: SeedLoader(xy[0].to(device, dtype), xy[1].to(device), seeds, bs) # (n, T, d) on one scale, and labels
     model = Sweep(head, train[0].shape[2], n_classes, len(lrs), seeds, len(times), dtype=dtype, **kwargs).to(device)
-    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), HEADS[head].clip, patience), epochs, lrs)
+    kept = fit_sweep(sweep_learner(model, load(train, seeds, bs), load(valid), HEADS[head].clip, patience, cbs=cbs, metrics=metrics), epochs, lrs)
     pick, points = model.keep_winners(kept), list(map(str, times)) if model.by_point else ['curve']
     test_acc = torch.full_like(kept.acc, torch.nan)
     test_acc[pick, :, range(len(pick))] = _sweep_accuracy(model, load(test))[0].T
@@ -422,6 +425,8 @@ def probe(
     device=None, # where to train; a GPU if there is one, if `None`
     out=None, # a CSV file to which finished rows are added, and where they are found again
     log=None, # called with one line for each finished head, for instance `print`
+    cbs=(), # more fastai callbacks for the heads that are trained, or one; see `sweep_learner`
+    metrics=None, # for their Learner's recorder; see `sweep_learner`
     keep=None, # a folder that takes up the trained heads, see `KeptHead`
     note:dict=None, # more to keep with them: `classes`, their names
 ) -> pd.DataFrame: # one row a member
@@ -435,7 +440,7 @@ def probe(
     for head, p in plan.items():
         own = {} if HEADS[head].fit else dict(bs=bs, **head_kw.get(head, head_kw.get(HEADS[head].like, {})))
         facts.update(head=head, epochs=p['epochs'], patience=p['patience'], head_settings=settings_text(own))
-        train = partial(_probe_one, head, splits, n_classes, plan=p, more=dict(bf16=bf16, device=device, **own))
+        train = partial(_probe_one, head, splits, n_classes, plan=p, more=dict(bf16=bf16, device=device, cbs=cbs, metrics=metrics, **own))
         for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log, keep_in)
     return pd.concat(tables, ignore_index=True)
 

@@ -29,7 +29,9 @@ from .looks import plot_methods, plot_times
 from .mine import plot_mi
 from .report import main_granularity, picture, plot_granularity, slug, write_page
 from .results import plot_accuracy, summarise
+from .sources import axis_of, label_axes, shown_axis
 from .separation import plot_separation
+from .trajectory import TrajectoryStore
 from .transfer import plot_transfer
 
 # %% ../nbs/17_figures.ipynb #885bc627
@@ -62,6 +64,10 @@ class Tables:
             found = [self._rows(p, c, t) for p, c in self.runs.items() if (p/t.file).exists()]
             self.read[table] = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=['dataset', 'encoder', 'dim'])
         return self.read[table]
+
+    def axis(self, dataset): # its name and labels, for imported codes
+        found = [p for p, c in self.runs.items() if c['data']['name'] == dataset and 'axis' in c['data']]
+        return axis_of(TrajectoryStore(found[0]/'trajectory')) if found else ('t', {})
 
     def _rows(self, path, c, t):
         s, file = c['settings'], path/t.file
@@ -357,6 +363,7 @@ def draw_figures(
                 missing.append(f'{title}: {e.args[0]}')
                 continue
             path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
+            with shown_axis(*t.axis(dataset)): label_axes(fig)
             with atomic_path(path) as f: fig.savefig(f)
             parts += [fx.H2(title), picture(path, title)]
             if log: log(title)

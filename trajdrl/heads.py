@@ -9,15 +9,18 @@ __all__ = ['HEADS', 'MAIN_HEADS', 'standardise', 'weights_from', 'Head', 'MLPHea
 # %% ../nbs/08_heads.ipynb #eb689f9d
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import copy
 from dataclasses import dataclass
+from io import StringIO
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from huggingface_hub import PyTorchModelHubMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
@@ -82,7 +85,16 @@ def weights_from(
         yield
 
 # %% ../nbs/08_heads.ipynb #1f9d9ad5
-class Head(nn.Module):
+_HEAD_CARD = '''---
+{{ card_data }}
+---
+A head made with `trajdrl`, which reads classes from codes, or from curves of codes, that are standardised with the training mean and standard deviation.
+Load it with `trajdrl.heads.Head.from_pretrained`.
+
+{{ facts | default("") }}
+'''
+
+class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_card_template=_HEAD_CARD):
     "Base of the single heads: dropout that follows `seed` and the step, if there is a seed"
     @door(p=_RATE, seed=SEED)
     def __init__(self,
@@ -98,6 +110,21 @@ class Head(nn.Module):
         "`x` after the dropout at `site`"
         if not self.training: return x
         return self.masks(x[None], None if self.seed is None else [self.seed], site)[0]
+
+    def save_pretrained(self, folder, facts='', **kwargs): # facts: text for the card
+        return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, model_card_kwargs=dict(facts=facts), **kwargs)
+
+    @classmethod
+    def _from_pretrained(cls, *, strict=True, **kwargs): # quietly
+        with redirect_stdout(StringIO()): return super()._from_pretrained(strict=True, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, name, **kwargs): # a folder that `save_pretrained` left, or user/name on the hub
+        config = Path(name)/'config.json'
+        if config.exists():
+            kind = load_json(config).get('network')
+            cls = next((c for c in [cls, *cls.__subclasses__()] if c.__name__ == kind), None) or refuse('name', str(name), f'the folder of a head; this is one of {kind}')
+        return super(Head, cls).from_pretrained(name, **kwargs)
 
 # %% ../nbs/08_heads.ipynb #486bb348
 class MLPHead(Head):

@@ -31,6 +31,7 @@ from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import obey
+from .sources import axis_of, label_axes
 from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
@@ -55,7 +56,8 @@ class Run:
 
     def __repr__(self):
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
-    def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
+    imported = property(lambda self: 'axis' in self.config['data'], doc='Does it hold codes of another model, without images?')
+    def finished(self, stage): return self.config['stages'][stage]['finished'] and ((self.path/STAGES[stage]).exists() or stage == 'train' and self.imported)
     def save(self): rank_distrib() or save_json(self.path/'config.json', self.config) # of several processes, the first writes
 
 # %% ../nbs/12_run.ipynb #7922a5cb
@@ -144,10 +146,16 @@ def stage(self:Run, name):
 
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
+def _need(self:Run, what):
+    "Refuses what imported codes do not allow"
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
+
+@patch
 def load(self:Run,
     log=lambda line: None, # takes a line of progress, and on what was left out
 ):
     "The run's images, once; refused if they are not those the run was begun with"
+    self._need('images')
     if not hasattr(self, '_data'):
         s = self.settings
         where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
@@ -281,6 +289,7 @@ def save_plot(
     "Draws one plot into a file"
     fig = Figure(figsize=size, dpi=120, layout='constrained')
     plot(*args, ax=fig.subplots(), **kwargs)
+    label_axes(fig)
     with atomic_path(path) as p: fig.savefig(p)
     return Path(path)
 
@@ -305,6 +314,7 @@ def train(self:Run,
 @patch
 def networks(self:Run): # encoder, score network
     "The run's two networks with their averaged weights, as far as they are trained"
+    self._need('networks')
     learn = self.learner(self.path)
     if not learn.run_log.checkpoint.exists(): raise ValueError(f'{learn.run_log.checkpoint} is missing, and only it holds the score network; copy it there, or train again')
     learn.model.to(learn.dls.device)
@@ -346,6 +356,7 @@ def decode(self:Run,
 @patch
 def encoder(self:Run) -> Encoder:
     "The run's frozen encoder"
+    self._need('an encoder')
     if not self.finished('train'): raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.again()}')
     return Encoder.from_pretrained(self.path/'encoder').eval().requires_grad_(False).to(self.device or default_device())
 
@@ -364,7 +375,12 @@ def encode(self:Run,
 def store(self:Run) -> TrajectoryStore:
     "The curves of the run's images, made by its own encoder"
     if not self.finished('encode'): raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
-    return TrajectoryStore(self.path/'trajectory', self.encoder())
+    return TrajectoryStore(self.path/'trajectory', None if self.imported else self.encoder())
+
+@patch
+def axis(self:Run): # name of the axis, and a dictionary: exact time -> label; empty for diffusion times
+    "What the points of the run's curves are called"
+    return axis_of(self.store()) if self.imported else ('t', {})
 
 # %% ../nbs/12_run.ipynb #0f37f917
 @patch
@@ -386,7 +402,7 @@ def probe(self:Run,
 ):
     "Trains all heads on the run's curves"
     store = self.store()
-    self.use_of_code(log)
+    if not self.imported: self.use_of_code(log)
     with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
