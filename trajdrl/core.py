@@ -267,15 +267,15 @@ def load_json(
 
 # %% ../nbs/00_core.ipynb #f39fc064
 def hash_arrays(
-    *arrays, # numpy arrays, tensors or text, in this order
+    *arrays, # numpy arrays, tensors, text, or what has `blocks` of rows, in this order
 ) -> str:
     "SHA-256, in hexadecimal, of the shapes, types and bytes of `arrays`, each as of `as_array`"
     h = hashlib.sha256()
     for a in arrays:
-        a = np.frombuffer(a.encode(), dtype=np.uint8) if isinstance(a, str) else as_array(a)
+        if not hasattr(a, 'blocks'): a = np.frombuffer(a.encode(), dtype=np.uint8) if isinstance(a, str) else as_array(a)
         if a.dtype.hasobject: refuse('arrays', a, 'arrays of numbers, or text')
         h.update(f'{a.shape}{a.dtype}'.encode())
-        for i in range(0, len(a) if a.ndim else 1, 4096): h.update(np.ascontiguousarray(a[i:i+4096] if a.ndim else a).data)
+        for block in a.blocks() if hasattr(a, 'blocks') else [a[i:i+4096] for i in range(0, len(a), 4096)] if a.ndim else [a]: h.update(np.ascontiguousarray(block).data)
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #9b6cb5f4
