@@ -225,6 +225,7 @@ class RunLog(Callback):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
     def after_train(self): self.seconds = time.time() - self.start
+    def after_cancel_validate(self): self.recorder.cancel_valid = False # cut short on purpose: the mean of what was read counts
     def after_epoch(self):
         if self.losses: self._round() # not so after `validate`
 
