@@ -381,14 +381,15 @@ def reserved_array(
 def atomic_folder(
     path, # where the folder shall be
 ):
-    "A new folder beside `path` that takes its name when the block ends well, and vanishes when it does not"
+    "A new folder beside `path` that takes its name when the block ends well, unless the block removed it"
     path = Path(path)
     _make_folder(path.parent)
     part = Path(tempfile.mkdtemp(dir=path.parent, prefix=_PART, suffix=path.name))
     os.chmod(part, 0o755)
     try:
         yield part
-        files = sorted(p for p in part.rglob('*') if p.is_file() and p.name != LIST)
+        if not part.exists(): return
+        files = sorted(p for p in part.rglob('*') if p.is_file() and p.name not in (LIST, '.lock'))
         for p in files: _sync(p)
         _sync(part)
         _enter({(p if (part/LIST).exists() else path/p.relative_to(part)): _stamp(p, anew=True) for p in files})

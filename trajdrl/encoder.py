@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 import trajdrl
-from .core import PATH, Rule, as_device, door, load_json, number, of_kind, one_of, refuse, whole
+from .core import PATH, Rule, as_device, door, known, load_json, number, of_kind, one_of, refuse, whole
 from .sde import SDE, VESDE, as_t, make_sde
 
 # %% ../nbs/03_encoder.ipynb #f7f8b43c
@@ -96,6 +96,7 @@ def from_pretrained(cls:Pretrained,
     folder, wrong = Path(name).expanduser(), lambda why='': refuse('name', str(name), _WHERE.format(', '.join(pretrained_names())) + why)
     if str(name) in pretrained_names(): folder = _pretrained_home()/name/cls.part
     if folder.is_dir():
+        known(folder/'model.safetensors')
         config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
         if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
         cls = next((c for c in cls.__subclasses__() if c.__name__ == config.get('network')), cls)

@@ -340,7 +340,7 @@ def draw_figures(
                 missing.append(f'{title}: {e.args[0]}')
                 continue
             path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
-            with atomic_path(path) as f: fig.savefig(f)
+            save_bytes(path, fig.savefig)
             parts += [fx.H2(title), picture(path, title)]
             if log: log(title)
     return _page(Path(folder), t, parts, missing)
