@@ -27,12 +27,19 @@ def small(dataset, kind, seed, **more):
 def factorial(dataset, weighting, scale, pool, d, seed):
     "A cell of the page on what makes a curve know more than its points"
     name = f'factorial/{dataset}_{weighting}_{scale}_{pool}_{d}_{seed}'
-    return name, [start(name, dataset, 'quick', weighting=weighting, fourier_scale=scale, pool=pool, d=d, seed=seed), ['trajdrl_mi', name, '--estimators', 'cka', '--n', '2000', '--seeds', '1']]
+    ended = dict(heads='mlp,gru,mlp_joined', epochs=80, patience=4) # `quick` stops heads at 24 epochs, some of them still rising
+    return name, [start(name, dataset, 'quick', weighting=weighting, fourier_scale=scale, pool=pool, d=d, seed=seed, **ended), ['trajdrl_mi', name, '--estimators', 'cka', '--n', '2000', '--seeds', '1']]
 
 def dimension(dataset, kind, d, seed=0):
     "A small code of `quick` on nine granularities"
     name = f'dimensions/{dataset}_{kind}_{d}_{seed}'
     return name, [start(name, dataset, 'quick', kind=kind, d=d, seed=seed, granularity=GRIDS, heads='mlp,transformer'), ['trajdrl_attend', name, '--seeds', '3']]
+
+def with_times(job):
+    "The run of a job, asked for learned times: all ways to choose read by an MLP, then most of them by the other heads too"
+    (name, commands), some = job, ['--n_train', '6000', '--n_test', '2000']
+    more = ['--heads', 'mlp_joined,mlp_shared,transformer', '--methods', 'uniform,label_free,greedy,attention,learned,conditioned']
+    return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
 LONG_STEPS = 2500, 5000, 10_000, 20_000
 PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
@@ -46,6 +53,8 @@ JOBS += [small(ds, k, s) for s in (1, 2) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
 JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [small('cifar10', 'drl', 0, d=128)]
+JOBS += [with_times(dimension(ds, k, d, s)) for d in (2, 16, 4) for s in (0, 1, 2) for ds in SETS[:2] for k in KINDS]
+JOBS += [with_times(small(ds, k, s)) for s in (0, 1, 2) for ds in SETS for k in KINDS]
 LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'paper', steps=n, **PAPER_ON_MUON)]) for n in LONG_STEPS]
 
 def copy(run, to):
@@ -99,7 +108,7 @@ def do(name, commands, runs, results):
     done = runs/'done'/name.replace('/', '__')
     done.parent.mkdir(exist_ok=True)
     finished = json.loads((kept/'finished.json').read_text()) if (kept/'finished.json').exists() else []
-    if (kept/'encoder.safetensors').exists() and not folder.exists() and len(finished) < len(commands): restore(folder, kept)
+    if (kept/'encoder.safetensors').exists() and not folder.exists() and any(c not in finished for c in commands): restore(folder, kept)
     for i, words in enumerate(commands):
         if words in finished: continue
         began = time.strftime('%Y-%m-%d %H:%M:%S')

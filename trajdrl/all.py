@@ -18,18 +18,25 @@ from .optimizer import *
 from .diffusion import *
 from .sampling import *
 from .trajectory import *
+from .large import *
 from .heads import *
 from .downstream import *
 from .results import *
 from .mine import *
 from .attention import *
 from .separation import *
+from .curve import *
+from .times import *
 from .transfer import *
 from .settings import *
 from .run import *
+from .imported import *
+from .kept import *
+from .predict import *
 from .report import *
 from .analyses import *
 from .baselines import *
+from .looks import *
 from .figures import *
 from .claims import *
 

@@ -196,6 +196,7 @@ ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
 def _of_dimension(run, d, log):
     "The run with codes of dimension `d`, its encoder trained"
     if d == run.settings.d: return run
+    run._need('an encoder')
     path = run.path/f'd{d}'
     if (path/'config.json').exists(): other = Run(path, device=run.device)
     else: other = start_run(path, dataclasses.replace(run.settings, d=d), shlex.join(['trajdrl_sweep', str(run.path), '--d', str(d)]), run.device, log)
@@ -203,6 +204,11 @@ def _of_dimension(run, d, log):
     return other
 
 # %% ../nbs/15_analyses.ipynb #7abae287
+def _own_grid(run, settings): # what replaces the default
+    "All points of imported codes, which are not those of any other grid"
+    k = run.settings.granularity
+    return {f.name: k if isinstance(f.default, tuple) else k[0] for f in dataclasses.fields(settings) if f.name == 'granularity' and run.imported}
+
 @door(name=one_of(ANALYSES))
 def analyse(
     run:Run, # a finished one
@@ -212,10 +218,10 @@ def analyse(
 ):
     "Writes the tables of an analysis into the folder of a run, or what they lack"
     a, log = ANALYSES[name], log or Progress()
-    s = a.settings(**given)
+    s = a.settings(**_own_grid(run, a.settings) | given)
     obey(s)
     for t in getattr(s, 'tasks', ()): one_of(run.config['data']['tasks'])('tasks', t)
-    run.encoder() # says how to finish it
+    if not run.imported: run.encoder() # says how to finish it
     for d in getattr(s, 'd', ()) or [run.settings.d]:
         with run.alone(), (own := _of_dimension(run, d, log)).alone():
             try: a.measure(own, s, lambda line: log(line, f'd={d}' if own is not run else ''))

@@ -48,6 +48,7 @@ def velocity(
 def _as_grid(times): return time_grid(times) if isinstance(times, Integral) else as_times(times) # a granularity, or times
 
 # %% ../nbs/14a_curve.ipynb #8416a39b
+@door(velocity=CURVES)
 def arc_length(
     velocity, # dE/dt (n, T, d)
     times, # the T times
@@ -55,6 +56,7 @@ def arc_length(
     "Length of each curve: its speed, integrated"
     return np.linalg.norm(velocity, axis=-1) @ _quadrature(times)
 
+@door(curves=CURVES)
 def chord_length(
     curves, # codes (n, T, d)
 ) -> np.ndarray: # (n,)
@@ -69,6 +71,7 @@ def _quadrature(times):
 def _numbers(times): return np.array([float(as_time(t)) for t in times])
 
 # %% ../nbs/14a_curve.ipynb #70ad0175
+@door(velocity=CURVES)
 def plot_speed(
     velocity, # dE/dt (n, T, d)
     times, # the T times
@@ -84,17 +87,18 @@ def plot_speed(
     return ax
 
 # %% ../nbs/14a_curve.ipynb #bc442ba8
+@door(curves=CURVES)
 def cka_matrix(
     curves, # codes (n, T, d)
 ) -> np.ndarray: # (T, T), in [0, 1]
     "Linear CKA between the codes of all pairs of times"
-    z = torch.as_tensor(np.asarray(curves)).transpose(0, 1) # (T, n, d)
+    z = torch.from_numpy(np.ascontiguousarray(curves)).transpose(0, 1) # (T, n, d)
     left, right = np.indices((len(z), len(z))).reshape(2, -1)
     c = cka(CodePairs(z, left, right, [0] * len(left))).view(len(z), len(z)).numpy()
     return np.nan_to_num(c) # a time at which all codes are the same shares nothing
 
 # %% ../nbs/14a_curve.ipynb #c760b4cd
-@door(n=whole(2))
+@door(curves=CURVES, n=whole(2))
 def component_shares(
     curves, # codes (n, T, d)
     times, # the T times
@@ -136,6 +140,7 @@ def _relative(error, z, times): # (n, T, d) both -> (d,)
     return np.sqrt(mean_square(error) / np.maximum(mean_square(z - z.mean(0)), 1e-30))
 
 # %% ../nbs/14a_curve.ipynb #297c9f1a
+@door(curves=CURVES)
 def interpolation_errors(
     curves, # exact codes (n, T, d)
     times, # the T times, which include those of the grids
@@ -180,6 +185,7 @@ def plot_errors(
     return ax
 
 # %% ../nbs/14a_curve.ipynb #d1a915b6
+@door(curves=CURVES)
 def span_times(
     curves, # codes (n, T, d)
     K:int, # how many
@@ -190,6 +196,7 @@ def span_times(
     return linalg.qr(linalg.qr(a, mode='r')[0][:a.shape[1]], mode='r', pivoting=True)[1][:K].tolist() # of R: as of the matrix itself
 
 # %% ../nbs/14a_curve.ipynb #7f69539c
+@door(curves=CURVES)
 def span_error(
     curves, # codes (n, T, d)
     at, # numbers of the times that are known

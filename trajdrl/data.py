@@ -6,10 +6,12 @@
 __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'ImageDL', 'to_dls']
 
 # %% ../nbs/02b_data.ipynb #da4ff926
-import hashlib, os
+import hashlib, os, warnings
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import Callable
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,9 @@ from fastcore.basics import patch
 from fastcore.xtras import Config
 from fasttransform import Transform
 
-from .core import PATH, SEED, Rule, as_device, door, of_kind, one_of, refuse, whole
-from .files import Listing, list_folder, list_parts, list_pooled, class_files, read_images
+from .blocks import _stamps, free_pages, stored_array
+from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, load_json, of_kind, one_of, refuse, save_json, whole
+from .files import Listing, _damaged_text, _some, class_files, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -47,19 +50,21 @@ class ImageData:
     channels = property(lambda self: self.images.shape[3], doc='Number of colour channels')
 
 # %% ../nbs/02b_data.ipynb #28cbef81
-_PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3')
+_PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3',
+               as_array)
 
 def _classes(n, k): # rule of labels: n rows, k classes
-    takes = lambda y: np.shape(y) == (n,) and (not n or np.asarray(y).dtype.kind in 'iu' and 0 <= np.min(y) <= np.max(y) < k)
-    return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: np.asarray(y).astype(np.int64, copy=False))
+    takes = lambda y: (a := as_array(y)).shape == (n,) and (not n or a.dtype.kind in 'iu' and 0 <= a.min() <= a.max() < k)
+    return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: as_array(y).astype(np.int64, copy=False))
 
 @patch
 def _check(self:ImageData):
     "Images, labels, vocabularies and splits fit together, or the error says which does not; labels become int64 arrays"
-    n = len(_PIXELS('images', self.images))
+    self.images = _PIXELS('images', self.images)
+    n = len(self.images)
     Rule(lambda l: len(l) and set(l) == set(self.vocabs), 'labels of the tasks in vocabs, at least one')('labels', self.labels)
     self.labels = {t: _classes(n, len(self.vocabs[t]))(f'labels[{t!r}]', y) for t, y in self.labels.items()}
-    covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n]
+    covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n] and all(o.start <= o.stop and o.step in (None, 1) for o in s.values())
     Rule(covers, f'slices that cover the {n} rows one after another')('splits', self.splits)
 
 # %% ../nbs/02b_data.ipynb #55c69aea
@@ -77,12 +82,17 @@ def targets(self:ImageData) -> np.ndarray: # int64 (n, n_tasks)
     "Labels of all tasks, a column each"
     return np.stack(list(self.labels.values()), 1)
 
+@patch
+def new_empty(self:ImageData): return ImageData(self.name, self.images[:0], {t: y[:0] for t, y in self.labels.items()}, self.vocabs, {k: slice(0, 0) for k in self.splits}, self.flip) # for `Learner.export`
+
 # %% ../nbs/02b_data.ipynb #5e264fa1
 @patch(as_prop=True)
 def fingerprint(self:ImageData) -> str: # 64 hexadecimal digits
     "SHA-256 over images, labels, vocabularies and splits"
+    if hasattr(self, '_kept'): return self._kept # with images that `load_data` keeps on disk
     h = hashlib.sha256(repr((self.images.shape, self.vocabs, [(k, s.start, s.stop) for k, s in self.splits.items()])).encode())
-    for a in (self.images, *self.labels.values()): h.update(np.ascontiguousarray(a))
+    for a in (self.images, *self.labels.values()):
+        for i in range(0, len(a), 4096): h.update(np.ascontiguousarray(a[i:i+4096])), free_pages(a)
     return h.hexdigest()
 
 # %% ../nbs/02b_data.ipynb #5f803941
@@ -105,7 +115,7 @@ _FILE_PRESETS = dict(quick=dict(n_test=5000), small=dict(size=32, mults=(1, 2, 2
 class DataSet:
     "All that is known of a data set before it is read"
     label:str # its name in figures
-    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn
+    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn; with `first` also from any image on, for a cache
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
@@ -224,50 +234,125 @@ def _pick_rows(part, n_train=None, n_test=None, valid_frac=0.1, seed=0): # row n
     return np.r_[tr, va, te], {k: slice(*ends[i:i+2]) for i, k in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02b_data.ipynb #795a380a
-_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or Path(v).expanduser().is_dir(),
-             lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders')
+_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or Path(v).expanduser().exists(),
+             lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders, a CSV file of labels or a DataFrame')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=PATH, log=LOG)
 def load_data(
-    name, # one of `DATASETS`, or the path of a folder of class folders
+    name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
     n_train:int=None, # training and validation images together, at most; all if `None` (Synthetic: 10,000)
     n_test:int=None, # test images, at most; all if `None` (Synthetic: 2,000)
     valid_frac:float=0.1, # part of the training images held out
     path=None, # folder of a named data set; in fastai's data folder if `None`
     seed:int=0, # of whatever is drawn: images, subsets, splits, colours
+    images=None, # folder of the images that a table names; that of the CSV file if `None`
+    skip_damaged:bool=False, # leave damaged images out, rather than refuse them all
+    cache=None, # folder in which images are kept and mapped from, where they may be more than memory; in memory if `None`
+    log=None, # takes a line on what was left out or is there twice (a warning if `None`), and while images are put into `cache`
 ) -> ImageData:
-    "A data set by its name, or from a folder of your own"
+    "A data set by its name, or from a folder or a table of your own"
+    if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
+        l, name, src = *_from_table(name, images, seed), DATASETS['folder']
+        return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, cache, log)
+    if images is not None: refuse('images', str(images), f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
-    if src.draw: return _drawn(src, name, size, *rows)
-    if not own: return _read(src, name, _list(name, path, seed), size, *rows)
+    if src.draw: return _drawn(src, name, size, *rows, cache, log)
+    if not own: return _read(src, name, _list(name, path, seed), size, *rows, skip_damaged, cache, log)
     root = Path(name).expanduser()
-    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows)
+    return _read(src, root.resolve().name, src.lister(root, seed), size, *rows, skip_damaged, cache, log)
 
 # %% ../nbs/02b_data.ipynb #521c1a5c
-def _drawn(src, name, size, n_train, n_test, valid_frac, seed):
+def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
     n_train, n_test = n_train or 10_000, n_test or 2_000
-    parts = [src.draw(n, size, (seed, k)) for k, n in enumerate((n_train, n_test))]
-    images, (labels, more) = np.concatenate([p[0] for p in parts]), (p[1] for p in parts)
-    return ImageData(name, images, {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, parts[0][2], _make_splits(n_train, n_test, valid_frac), src.flip)
+    def draw(i, j, size): # rows i to j: (images, labels, vocabs) of the training part, of the test part, or both
+        parts = [range(i, min(j, n_train)), range(max(i - n_train, 0), j - n_train)]
+        return [_draw(src, name, len(r), size, (seed, k), r.start) for k, r in enumerate(parts) if len(r)]
+    if cache is not None and 'first' not in signature(src.draw).parameters: refuse('cache', str(cache), f'none: {name} is drawn all at once')
+    parts, images = draw(0, n_train + n_test, size if cache is None else 0), lambda parts: np.concatenate([p[0] for p in parts]) # of no pixels: labels alone
+    (_, labels, vocabs), (_, more, _) = parts
+    labels, splits = {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, _make_splits(n_train, n_test, valid_frac)
+    make = lambda i, j: images(parts if cache is None else draw(i, j, size))
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: 1, [str(seed)], cache, log)
 
-def _read(src, name, l, size, n_train, n_test, valid_frac, seed):
+def _draw(src, name, n, size, seed, first):
+    drawn = src.draw(n, size, seed, **(dict(first=first) if first else {}))
+    if len(drawn[0]) != n: raise ValueError(f'draw of {name} gave {len(drawn[0])} images where {n} were asked; load fewer by n_train and n_test')
+    return drawn
+
+def _from_table(table, images, seed): # a listing, and a name
+    if isinstance(table, pd.DataFrame):
+        if images is None: refuse('images', images, 'the folder of the images that the table names')
+        return list_table(table, images, seed), Path(images).expanduser().resolve().name
+    path = Path(table).expanduser()
+    return list_table(read_labels(path), path.parent if images is None else images, seed), path.stem
+
+def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
+    if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
-    images = read_images(l.files[rows], size, 'L' if src.coloured else 'RGB')
-    labels, vocabs = {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    notes, damaged = list(l.notes), {} if skip_damaged else None
+    mode = 'L' if src.coloured else 'RGB'
+    if cache is None:
+        images = read_images(l.files[rows], size, mode, damaged=damaged)
+        if damaged:
+            notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
+            images, rows, splits = _without(damaged, images, rows, splits)
+        if not src.paper: notes += _repeated(images, l.files[rows], splits)
+    for line in notes: (log or warnings.warn)(line)
+    files, labels, vocabs = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
+    make = lambda i, j: images[i:j] if cache is None else read_images(files[i:j], size, mode)
     if src.coloured:
-        u = np.random.default_rng((seed, 3)).random((len(l.part), 8)) # a row for each file
-        images, colours, names = colour_digits(images, u[rows])
+        read, u = make, np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
+        make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
+        _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    return ImageData(name, images, labels, vocabs, splits, src.flip)
+    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+
+# %% ../nbs/02b_data.ipynb #cb53713c
+def _stamp_files(files): # a number that changes with sizes and dates
+    return 1 + crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
+
+def _with_images(src, name, labels, vocabs, splits, size, make, stamp, origin, cache, log): # (i, j) -> rows i to j, what they are made from; text
+    "A data set with its images in memory, or mapped from a folder below `cache`"
+    n = splits['test'].stop
+    if cache is None: return ImageData(name, make(0, n), labels, vocabs, splits, src.flip)
+    key = hash_arrays(repr((size, src.coloured, vocabs, splits)), *labels.values(), *origin)
+    path = Path(cache).expanduser()/f'{name}-{key[:16]}'/'images.npy'
+    data = ImageData(name, stored_array(path, (n, size, size, 3), make, stamp, log=log), labels, vocabs, splits, src.flip)
+    data._kept = _keep_fingerprint(data, path.with_name('fingerprint.json'), hash_arrays(np.load(_stamps(path))))
+    return data
+
+def _keep_fingerprint(data, path, of):
+    kept = load_json(path) if path.exists() else {}
+    if kept.get('of') != of: save_json(path, kept := dict(of=of, fingerprint=data.fingerprint))
+    return kept['fingerprint']
+
+# %% ../nbs/02b_data.ipynb #97bbe5f5
+def _without(damaged, images, rows, splits): # images, row numbers and splits without some
+    good = np.setdiff1d(np.arange(len(rows)), list(damaged))
+    ends = [0, *(int((good < s.stop).sum()) for s in splits.values())]
+    if min(np.diff(ends)) < 1: raise ValueError(_damaged_text(damaged, len(rows), 'nothing is left of a split without them: '))
+    return images[good], rows[good], {k: slice(*ends[i:i+2]) for i, k in enumerate(splits)}
+
+def _repeated(images, files, splits): # lines
+    "Images that stand in several splits"
+    first, twice = {}, []
+    for split, s in splits.items():
+        for i in range(s.start, s.stop):
+            k, f = first.setdefault(hashlib.md5(images[i]).digest(), (split, files[i]))
+            if k != split: twice.append(f'{f} in {k} = {files[i]} in {split}')
+    return [f'the same image in two splits, {len(twice)} times: {_some(twice)}'] if twice else []
 
 # %% ../nbs/02b_data.ipynb #12582320
 def _are_bytes(x): return x.ndim == 4 and str(x.dtype).endswith('uint8') and x.shape[-1] in (1, 3)
+def _as_tensor(x):
+    if isinstance(x, torch.Tensor): return x
+    return torch.from_numpy(as_array(x.copy() if isinstance(x, np.memmap) and not x.flags.writeable else x))
 
-@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', torch.as_tensor))
+@door(images=Rule(_are_bytes, 'bytes (uint8) of shape (b, h, w, c), c 1 or 3', _as_tensor))
 def to_float(
     images, # uint8 array or tensor (b, h, w, c), c 1 or 3
 ) -> torch.Tensor: # float32 (b, c, h, w) in [-1, 1], channels last in memory
@@ -294,9 +379,10 @@ class ImageDL(TfmdDL):
     ):
         assert len(dataset.splits) == 1, 'give one split, as data.subset("train")'
         kwargs = {'after_batch': [_ScaleImages()], **kwargs, 'num_workers': 0, 'drop_last': shuffle}
-        super().__init__(dataset, bs=min(bs, len(dataset)), shuffle=shuffle, **kwargs)
+        super().__init__(dataset, bs=max(1, min(bs, len(dataset))), shuffle=shuffle, **kwargs)
         self.seed, self.n_steps, self.epoch = seed, n_steps, epoch
         self.y, self.perm = torch.from_numpy(dataset.targets()), (None, None)
+        self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
     def new(self, dataset=None, cls=None, **kwargs):
@@ -318,6 +404,7 @@ def rows(self:ImageDL,
 @patch
 def create_batch(self:ImageDL, rows, flips=None): # (b,) row numbers, (b,) which to mirror -> uint8 TensorImage (b, h, w, c), int64 (b, n_tasks)
     images = self.dataset.images[rows]
+    free_pages(self.dataset.images)
     if flips is not None: images[flips] = images[flips][:, :, ::-1]
     return TensorImage(torch.from_numpy(images)), self.y[rows]
 
@@ -326,7 +413,8 @@ def create_batches(self:ImageDL, samps=None):
     for step in range(len(self)):
         rows, flips = self.rows(self.epoch, step), None
         if self.shuffle and self.dataset.flip: flips = np.random.default_rng((self.seed, self.epoch, step)).random(len(rows)) < 0.5
-        yield self.create_batch(rows, flips)
+        part, parts = self.share
+        yield self.create_batch(*(a if a is None or parts == 1 else np.split(a, parts)[part] for a in (rows, flips)))
     self.epoch += 1
 
 # %% ../nbs/02b_data.ipynb #f08b90bf
@@ -363,7 +451,7 @@ def show_batch(self:ImageDL,
     n = min(1 if unique else max_n, len(x))
     if ctxs is None: ctxs = _grid_axes(n, ncols, imsize)
     axs = [show_image(im, ctx=ax, **kwargs) for im, ax in zip(x[:n], ctxs)]
-    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7)
+    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7, parse_math=False)
     return axs
 
 # %% ../nbs/02b_data.ipynb #8e17efc3

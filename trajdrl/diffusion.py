@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['WEIGHTINGS', 'SCHEDULES', 'dsm_loss', 'DiffusionModel', 'Perturb', 'DiffusionLoss', 'EMA', 'save_checkpoint',
-           'load_checkpoint', 'RunLog', 'diffusion_learner', 'lr_schedule', 'train_diffusion', 'ema_encoder',
-           'code_use', 'code_use_text', 'plot_code_use']
+           'load_checkpoint', 'RunLog', 'DiffusionLearner', 'diffusion_learner', 'lr_schedule', 'train_diffusion',
+           'ema_encoder', 'code_use', 'code_use_text', 'plot_code_use']
 
 # %% ../nbs/05_diffusion.ipynb #f80baf97
 import json, time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
+from fastai.torch_core import get_model, num_distrib, rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from matplotlib.ticker import LogFormatter
@@ -30,7 +32,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, known, mean_interval, number, of_kind, one_of, read_table, refuse, save_bytes, time_grid, whole
+from .core import (IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, known, mean_interval, number, of_kind, one_of, read_table, refuse,
+                          save_bytes, time_grid, to_unit, whole)
 from .encoder import Encoder, sample_code
 from .optimizer import OPTIMIZERS
 from .score import DATA_STD, ScoreNet
@@ -95,16 +98,21 @@ class Perturb(Callback):
     ): self.sde, self.seed, self.stratify, self.n_valid = sde, seed, stratify, n_valid
 
     def before_batch(self):
-        if not self.training and self.iter >= self.n_valid: raise CancelValidException()
+        if not self.training and self.iter >= self.n_valid and not hasattr(self, 'gather_preds'): raise CancelValidException()
         step = self.epoch * self.n_iter + self.iter if self.training else -1 - self.iter
         torch.manual_seed(hash((self.seed, step)) % 2**63)
         x0 = self.xb[0].as_subclass(torch.Tensor).contiguous(memory_format=self._memory_format())
-        t = draw_times(len(x0), stratify=self.stratify, device=x0.device)
-        eps, noise = torch.randn_like(x0), torch.randn(len(x0), self.model.encoder.d, device=x0.device)
+        part, parts = getattr(self.dl, 'share', (0, 1)) # several processes draw for the whole batch, and take their share
+        whole = x0.repeat(parts, 1, 1, 1).contiguous(memory_format=self._memory_format()) if parts > 1 else x0
+        t = draw_times(len(whole), stratify=self.stratify, device=x0.device)
+        eps, noise = torch.randn_like(whole), torch.randn(len(whole), get_model(self.model).encoder.d, device=x0.device)
+        if parts > 1:
+            t, eps, noise = (a.chunk(parts)[part] for a in (t, eps, noise))
+            torch.manual_seed(hash((self.seed, step, part)) % 2**63) # of dropout
         self.learn.xb, self.learn.yb = (x0, self.sde.perturb(x0, t, eps), t, noise), (eps, t)
 
     def _memory_format(self):
-        last = self.model.score.first.weight.is_contiguous(memory_format=torch.channels_last)
+        last = get_model(self.model).score.first.weight.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
 # %% ../nbs/05_diffusion.ipynb #e38ef34e
@@ -140,12 +148,14 @@ class EMA(Callback):
     ): self.decay, self.average = decay, None
 
     def before_fit(self):
-        if self.average is None: self.average = AveragedModel(self.model, multi_avg_fn=partial(_ema_update, decay=self.decay))
+        if self.average is None: self.average = AveragedModel(get_model(self.model), multi_avg_fn=partial(_ema_update, decay=self.decay))
     def after_batch(self):
-        if self.training: self.average.update_parameters(self.model)
-    def before_validate(self): self.raw, self.learn.model = self.model, self.average.module.eval()
-    def after_validate(self): self.learn.model = self.raw
-    def after_cancel_fit(self): self.learn.model = getattr(self, 'raw', self.model)
+        if self.training: self.average.update_parameters(get_model(self.model))
+    def before_validate(self):
+        self.raw = self.model
+        if self.average: self.learn.model = self.average.module.eval() # there is none before the first fit
+    def after_validate(self): self.learn.model = self.__dict__.pop('raw', self.model)
+    def after_cancel_fit(self): self.after_validate()
 
 # %% ../nbs/05_diffusion.ipynb #2a3f57f5
 _LEARNER = Rule(lambda learn: learn.run_log and learn.ema, 'a Learner, from diffusion_learner')
@@ -154,10 +164,10 @@ _TRAINED = Rule(lambda learn: learn.run_log and learn.ema.average, 'a Learner, f
 def _state(learn):
     "Every tensor that the next step depends on, by name"
     opt = {f'{i}.{k}': torch.as_tensor(v) for i, s in learn.opt.opt.state_dict()['state'].items() for k, v in s.items()}
-    parts = dict(model=learn.model.state_dict(), ema=learn.ema.average.state_dict(), opt=opt)
+    parts = dict(model=get_model(learn.model).state_dict(), ema=learn.ema.average.state_dict(), opt=opt)
     return {f'{part}.{k}': v for part, state in parts.items() for k, v in state.items()}
 
-def _made_with(learn): return dict(optimizer=type(learn.opt.opt).__name__, sde=json.dumps(learn.model.score.sde.config())) # text, as safetensors wants it
+def _made_with(learn): return dict(optimizer=type(learn.opt.opt).__name__, sde=json.dumps(get_model(learn.model).score.sde.config())) # text, as safetensors wants it
 
 # %% ../nbs/05_diffusion.ipynb #6671e315
 @door(learn=_TRAINED)
@@ -214,12 +224,14 @@ class RunLog(Callback):
 
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
+    def before_fit(self): self.run, self.losses = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds'), []
     def before_train(self): self.start, self.losses = time.monotonic(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
     def after_train(self): self.seconds = time.monotonic() - self.start
-    def after_validate(self): self._round()
+    def after_epoch(self):
+        if self.losses: self._round() # not so after `validate`
 
 # %% ../nbs/05_diffusion.ipynb #69890291
 @patch
@@ -233,9 +245,10 @@ def _nan(self:RunLog):
 def _round(self:RunLog):
     "Keeps what a round of training brought"
     step, n = (self.epoch + 1) * len(self.dls.train), len(self.losses)
-    speed = n * self.dls.train.bs / max(self.seconds, 1e-6)
-    self.rows.append(dict(step=step, train_loss=torch.stack(self.losses).mean().item(), valid_loss=float(self.recorder.log[-1]),
+    speed = n * self.dls.train.bs / max(self.seconds, 1e-9)
+    self.rows.append(dict(step=step, train_loss=_over_processes(torch.stack(self.losses).mean()).item(), valid_loss=float(self.recorder.values[-1][1]),
                           lr=self.opt.hypers[-1]['lr'], images_per_s=round(speed, 1), seconds=round(self.seconds, 2)))
+    if rank_distrib(): return
     if self.out:
         save_checkpoint(self.learn, self.checkpoint, step)
         self.save()
@@ -247,6 +260,44 @@ def _round(self:RunLog):
 def save(self:RunLog):
     "Writes the rows to `log.csv`"
     save_bytes(self.out/'log.csv', pd.DataFrame(self.rows).to_csv(index=False))
+
+# %% ../nbs/05_diffusion.ipynb #728893e5
+class DiffusionLearner(Learner):
+    "A `Learner` that saves and loads the average of the weights too"
+    @contextmanager
+    def _with_average(self):
+        if not self.opt: _prepare(self)
+        self.ema.before_fit()
+        model, self.model = self.model, nn.ModuleDict(dict(model=self.model, average=self.ema.average))
+        try: yield
+        finally: self.model = model
+
+    def save(self, file, **kwargs): # as of `Learner.save`
+        with self._with_average(): return super().save(file, **kwargs)
+
+    def load(self, file, device=None, **kwargs): # as of `Learner.load`
+        with self._with_average(): super().load(file, device, **kwargs)
+        return self
+
+# %% ../nbs/05_diffusion.ipynb #a19822be
+@patch
+def show_results(self:DiffusionLearner,
+    ds_idx:int=1, # which loader of `dls`
+    dl=None, # another loader
+    max_n:int=8, # images
+    **kwargs, # passed to `imshow`
+):
+    "Images, the noisy ones, and what the score network makes of them in one step"
+    batch = (self.dls[ds_idx] if dl is None else dl).one_batch()
+    (x0, xt, t, _), (score, _), _ = self.get_preds(dl=[batch], with_input=True, reorder=False)
+    mean, std = (f(t)[:, None, None, None] for f in (self.model.score.sde.mean, self.model.score.sde.std))
+    rows = dict(image=x0, noisy=xt, denoised=(xt + std**2 * score) / mean)
+    axs = plt.subplots(3, min(max_n, len(x0)), figsize=(1.1 * max_n, 3.6), dpi=90, squeeze=False)[1]
+    for row, (name, x) in zip(axs, rows.items()):
+        for ax, im in zip(row, to_unit(x)): ax.imshow(im.squeeze(), **{'cmap': 'gray', **kwargs}), ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for ax, o in zip(axs[0], t): ax.set_title(f't = {o:.2g}', fontsize=8)
+    return axs
 
 # %% ../nbs/05_diffusion.ipynb #761a32b9
 _FOLDER = Rule(lambda out: not Path(out).is_file(), 'the folder of a run')
@@ -275,7 +326,7 @@ def diffusion_learner(
     model, sde = DiffusionModel(encoder, score, bf16), score.sde
     cbs = [Perturb(sde, seed, stratify), GradientClip(clip), EMA(ema), RunLog(out, log), *L(cbs)]
     if channels_last: cbs.append(ChannelsLast())
-    learn = Learner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
+    learn = DiffusionLearner(dls, model, DiffusionLoss(sde, lambda_z, weighting), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=cbs)
     learn.remove_cb(next(c for c in learn.cbs if c.name == 'progress'))
     learn.logger = lambda *_: None
     return learn
@@ -312,8 +363,29 @@ def train_diffusion(
     _prepare(learn)
     learn.dls.train.epoch = start = _resume(learn) if resume else 0
     sched = lr_schedule(learn.lr, rounds * learn.dls.train.n_steps, warmup, schedule)
-    if start < rounds: learn.fit(rounds, cbs=ParamScheduler({'lr': sched}), start_epoch=start)
+    with _in_step(learn):
+        if start < rounds: learn.fit(rounds, cbs=ParamScheduler({'lr': sched}), start_epoch=start)
     return pd.DataFrame(learn.run_log.rows)
+
+# %% ../nbs/05_diffusion.ipynb #4e94449a
+@contextmanager
+def _in_step(learn):
+    "Within the block, training goes in step with that of the other processes, if there are any"
+    n, bs = num_distrib(), learn.dls.train.bs
+    if n <= 1: yield; return
+    if bs % n: refuse('bs', bs, f'a multiple of {n}, the number of processes')
+    from fastai.distributed import DistributedTrainer # needs accelerate
+    learn.add_cb(trainer := DistributedTrainer(sync_bn=False))
+    trainer._wrap_dl, learn.dls.train.share = lambda dl: dl, (rank_distrib(), n) # loaders that share by themselves
+    try: yield
+    finally:
+        learn.remove_cb(trainer)
+        learn.dls.train.share = 0, 1
+
+def _over_processes(x):
+    "The mean of a number over all processes"
+    if num_distrib() > 1: torch.distributed.all_reduce(x.div_(num_distrib()))
+    return x
 
 # %% ../nbs/05_diffusion.ipynb #0f2af93e
 def _prepare(learn):
@@ -375,7 +447,7 @@ def _both_losses(encoder, score, x0, t, eps, other, gen, bs):
         for i in range(0, len(x0), bs):
             r = slice(i, i + bs)
             kept.append(dsm_loss(score(xt[r], t[r], codes[r]), eps[r], std[r]))
-    return [torch.cat(l).double().cpu() for l in losses]
+    return [torch.cat(l).cpu().double() for l in losses]
 
 # %% ../nbs/05_diffusion.ipynb #c9da296c
 def code_use_text(

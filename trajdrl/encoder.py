@@ -6,19 +6,18 @@
 __all__ = ['pretrained_names', 'Encoder', 'n_params']
 
 # %% ../nbs/03_encoder.ipynb #6f824992
-import io, math
-from contextlib import redirect_stdout
+import inspect, math
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from huggingface_hub import PyTorchModelHubMixin
-from safetensors import SafetensorError
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from safetensors import safe_open
 from torch import nn
 
 import trajdrl
-from .core import PATH, Rule, as_device, door, known, load_json, number, of_kind, one_of, refuse, whole
+from .core import PATH, TRUTH, Rule, as_device, door, known, load_json, number, of_kind, one_of, refuse, whole
 from .sde import SDE, VESDE, as_t, make_sde
 
 # %% ../nbs/03_encoder.ipynb #f7f8b43c
@@ -77,33 +76,53 @@ class Pretrained(PyTorchModelHubMixin, library_name='trajdrl', coders=_CODERS):
 
     def save_pretrained(self, folder, **kwargs): return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, **kwargs)
 
-    @classmethod
-    def _from_pretrained(cls, *, model_id, **kwargs): # quietly, and with the folder's name where weights cannot be read
-        try:
-            with redirect_stdout(io.StringIO()): return super()._from_pretrained(model_id=model_id, **kwargs)
-        except (SafetensorError, RuntimeError, OSError) as e:
-            if isinstance(e, OSError) and not Path(model_id).is_dir(): raise # not from the hub: `from_pretrained` says so
-            raise ValueError(f'{model_id} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
-
 # %% ../nbs/03_encoder.ipynb #dff14760
 @patch(cls_method=True)
 @door(name=PATH)
 def from_pretrained(cls:Pretrained,
     name, # of a network that comes with the package, such as cifar10-drl; a folder; or user/name on the Hugging Face hub
-    **kwargs, # passed to `PyTorchModelHubMixin.from_pretrained`
+    map_location=None, # the device that it is loaded to; the CPU if `None`
+    **kwargs, # of `huggingface_hub.snapshot_download`, such as `revision`
 ):
-    "The network that `save_pretrained` left"
+    "The network that `save_pretrained` left, in evaluation mode"
     folder, wrong = Path(name).expanduser(), lambda why='': refuse('name', str(name), _WHERE.format(', '.join(pretrained_names())) + why)
     if str(name) in pretrained_names(): folder = _pretrained_home()/name/cls.part
-    if folder.is_dir():
-        known(folder/'model.safetensors')
-        config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
-        if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
-        cls = next((c for c in cls.__subclasses__() if c.__name__ == config.get('network')), cls)
-    elif str(name).count('/') != 1 or str(name)[0] in './~': wrong()
-    kwargs['map_location'] = str(as_device(kwargs.get('map_location', 'cpu')))
-    try: return super(Pretrained, cls).from_pretrained(folder if folder.is_dir() else name, **kwargs)
-    except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
+    elif not folder.is_dir():
+        if str(name).count('/') != 1 or str(name)[0] in './~': wrong()
+        try: folder = Path(snapshot_download(str(name), allow_patterns=['config.json', 'model.safetensors'], **kwargs))
+        except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
+    config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
+    if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
+    return cls._fill(cls._outline(folder/'config.json', config), folder, as_device('cpu' if map_location is None else map_location)).eval()
+
+# %% ../nbs/03_encoder.ipynb #0f9d61a0
+@patch(cls_method=True)
+def _outline(cls:Pretrained, file, config):
+    "The network of a config.json, without memory"
+    name, wrong = config.pop('network', cls.__name__), lambda why: ValueError(f'{file} does not describe a network ({why}); copy or train it again')
+    classes = {c.__name__: c for c in (cls, *cls.__subclasses__())}
+    if name not in list(classes): raise wrong(f'it is for {name}, not {cls.__name__}')
+    if unknown := set(config) - set(inspect.signature(classes[name].__init__).parameters): raise wrong(f'unknown setting {min(unknown)}')
+    try:
+        with torch.device('meta'): return classes[name](**config | dict(sde=make_sde(**config['sde'])))
+    except (ValueError, TypeError, RuntimeError, OverflowError) as e: raise wrong(str(e).splitlines()[0]) from None
+
+# %% ../nbs/03_encoder.ipynb #98664c47
+_FLOATS = 'F16', 'BF16', 'F32' # the types of weights that are read, by safetensors' names
+
+@patch(cls_method=True)
+def _fill(cls:Pretrained, network, folder, device):
+    "`network` with the weights in `folder`, if they are its weights"
+    want = {k: list(v.shape) for k, v in network.state_dict().items()}
+    try:
+        with safe_open(folder/'model.safetensors', 'pt') as f:
+            have = {k: f.get_slice(k) for k in f.keys()}
+            if odd := min(set(want) ^ set(have), default=None): raise ValueError(f'{odd} is missing' if odd in want else f'{odd} is not known')
+            for k, v in have.items():
+                if v.get_shape() != want[k] or v.get_dtype() not in _FLOATS: raise ValueError(f'{k} is {v.get_dtype()} {v.get_shape()}, not floats {want[k]}')
+            network.to_empty(device=device).load_state_dict({k: f.get_tensor(k) for k in want})
+    except Exception as e: raise ValueError(f'{folder} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
+    return network
 
 # %% ../nbs/03_encoder.ipynb #0061bc6b
 def _pretrained_home(): return Path(trajdrl.__file__).parent/'pretrained'
@@ -123,8 +142,8 @@ Load it with `trajdrl.encoder.Encoder.from_pretrained`; `trajdrl.trajectory.enco
 # %% ../nbs/03_encoder.ipynb #2deba69d
 class Encoder(nn.Module, Pretrained, library_name='trajdrl', model_card_template=_MODEL_CARD, coders=_CODERS):
     "Time-conditioned WideResNet E(x0, t) (appendix A); `kind` is drl (a code) or vdrl (its mean and log-variance)"
-    @door(d=whole(1), kind=one_of(['drl', 'vdrl']), channels=whole(1), depth=Rule(lambda n: n > 4 and n % 6 == 4, '6n + 4: 10, 16, 22, 28, ...', int),
-          width=whole(1), pool=whole(0), fourier_scale=number(0), dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'),
+    @door(d=whole(1), kind=one_of(['drl', 'vdrl']), channels=whole(1), depth=Rule(lambda n: 4 < n < 1000 and n % 6 == 4, '6n + 4 below 1000: 10, 16, 22, 28, ...', int),
+          width=whole(1), pool=whole(0), film=TRUTH, fourier_scale=number(0), dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'),
           size=Rule(lambda s: s > 0 and s % 4 == 0, 'a multiple of 4', int))
     def __init__(self,
         d:int=128, # dimension of the code, at least 1
@@ -160,7 +179,7 @@ def _stages(self:Encoder, widths, n, emb, film, dropout):
 @patch
 def _features(self:Encoder, x0, t):
     "Pooled features of images at times, (b, features)"
-    t = as_t(t).reshape(-1).to(x0.device)
+    t = as_t(t).float().reshape(-1).to(x0.device)
     fits = x0.is_floating_point() and x0.ndim == 4 and x0.shape[1] == self.channels and not x0.shape[-1] % 4 and not x0.shape[-2] % 4
     assert fits and len(t) in (1, len(x0)), f'x0 is {x0.dtype} {tuple(x0.shape)} at {len(t)} times: not floats (b, {self.channels}, h, w), sides multiples of 4, at 1 or b times'
     h, emb = self.stem(x0.to(self.stem.weight.dtype)), self.temb(t)

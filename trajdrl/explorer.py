@@ -26,6 +26,7 @@ from sklearn.neighbors import NearestNeighbors
 
 # %% ../nbs/16_explorer.ipynb #24aa65b6
 from .attention import fit_heads, read_head
+from .looks import TimesTable
 from .report import slug
 from .run import Run
 from .core import *
@@ -34,6 +35,7 @@ from .encoder import Encoder, pretrained_names
 from .files import read_image
 from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
+from .predict import kept_heads, open_head
 from .sampling import decode
 from .score import ScoreNet
 from .trajectory import encode, encode_data
@@ -120,13 +122,10 @@ def add(self:Explorer,
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
-    if isinstance(file, Image.Image): file = _png(file)
-    name = name or ('image' if isinstance(file, bytes) else Path(file).name)
+    name = name or (Path(file).name if isinstance(file, (str, Path)) else 'image')
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
-    with tempfile.TemporaryDirectory() as d:
-        if isinstance(file, bytes): (Path(d)/'image').write_bytes(file)
-        try: pixels = read_image(Path(d)/'image' if isinstance(file, bytes) else file, self.encoder.size, mode)
-        except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
+    try: pixels = read_image(file, self.encoder.size, mode)
+    except ValueError: raise ValueError(f'{name} cannot be read as an image; give a PNG, JPEG, GIF, BMP or WebP file') from None
     pixels = np.array(pixels).reshape(self.encoder.size, self.encoder.size, -1)
     for k in [k for k in self.decodes if k[0] == name]: del self.decodes[k] # of another image under this name
     self.own[name] = pixels, encode(self.encoder, pixels[None], self.times, bf16=self.store.meta['bf16'])[0]
@@ -275,7 +274,17 @@ def heads(self:Explorer,
         try: found.save(file, origin)
         except OSError as e:
             if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror or e}).')
+    if kept := self._kept(task): found.points, found.acc = kept.stack, {**found.acc, 'points': kept.valid_acc}
     return self.read.setdefault(task, found)
+
+# %% ../nbs/16_explorer.ipynb #29c5df1f
+@patch
+def _kept(self:Explorer, task):
+    "The run's own MLP heads, one for each stored time, or `None`"
+    try: df = kept_heads(self.run.path)
+    except (OSError, ValueError): return None # none there, or damaged
+    heads = map(open_head, df.file[(df.task == task) & (df['head'] == 'mlp')])
+    return next((h for h in heads if h.times == self.times and h.note['encoder'] == self.store.meta['encoder']), None)
 
 # %% ../nbs/16_explorer.ipynb #894dc9e2
 @patch
@@ -298,6 +307,14 @@ def probabilities(self:Explorer,
     "The probability of each class, as read from the code at each time and from the whole curve"
     heads, z = self.heads(task, log), self.curve(i)
     return torch.cat([heads.points(z[:, None])[:, 0], heads.curve(z[None])]).softmax(-1).detach().numpy()
+
+# %% ../nbs/16_explorer.ipynb #da20a8d3
+@patch
+def learned_times(self:Explorer,
+    task:str, # one of `tasks`
+) -> tuple: # exact times; none before `trajdrl_times` was called on the run
+    "The times that were learned for a task"
+    return next(iter(TimesTable(self.run.path/'times.csv').sets(task)), ())
 
 # %% ../nbs/16_explorer.ipynb #827bc0c3
 @patch
@@ -397,12 +414,12 @@ class _ExplorerPage:
         self.task = field(widgets.Dropdown, 'task', '195px', '40px', options=ex.tasks)
         self.among = field(widgets.Dropdown, 'neighbours among', '215px', '125px', options=list(ex.store.splits))
         self.decodes = field(widgets.Checkbox, 'decode', '100px', '0px', value=self._quick() if decodes is None else decodes)
-        self.t = field(widgets.SelectionSlider, 't', '100%', '20px', options=[(f'{float(t):.4g}', t) for t in times],
-                       value=times[len(times) // 2])
+        self.t = field(widgets.SelectionSlider, 't', '100%', '20px', options=times, value=times[len(times) // 2])
         self.note, self.image, self.near, self.charts = (widgets.HTML() for _ in range(4))
         self._lay_out()
         for w in self.number, self.task, self.among, self.decodes, self.t: w.observe(self._changed, 'value')
         self.upload.observe(self._uploaded, 'value')
+        self.mark()
 
 # %% ../nbs/16_explorer.ipynb #c194330d
 @patch
@@ -426,6 +443,16 @@ def say(self:_ExplorerPage, text:str='', bad:bool=False):
     "Shows one line above the pictures"
     style = ('color:#c62828;' if bad else _GREY) + 'line-height:20px;white-space:normal'
     self.note.value = fx.to_xml(fx.Div(text, style=style)) if text else ''
+
+# %% ../nbs/16_explorer.ipynb #0ed59a18
+@patch
+def mark(self:_ExplorerPage):
+    "Marks on the slider where the task's learned times are"
+    times, now = self.ex.times, self.t.value
+    near = {min(times, key=lambda s: abs(s - t)) for t in self.ex.learned_times(self.task.value)}
+    self.t.unobserve(self._changed, 'value') # new options move the slider
+    self.t.options, self.t.value = [(f'{float(t):.4g}' + ' ▼' * (t in near), t) for t in times], now
+    self.t.observe(self._changed, 'value')
 
 # %% ../nbs/16_explorer.ipynb #a96be70e
 @patch
@@ -467,7 +494,9 @@ def chart(self:_ExplorerPage) -> Figure:
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
     _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{task}: where attention looks in this image', **title)
-    above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=2, fontsize=8, frameon=False)
+    if looks := [float(o) for o in ex.learned_times(task)]:
+        above.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', transform=above.get_xaxis_transform(), label='learned times')
+    above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
     _plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
     below.set_title(f'{task}: what each time says, in per cent; the whole curve says {names[p[-1].argmax()]} ({p[-1].max():.0%})', **title)
     acc = ex.heads(task).acc
@@ -509,6 +538,7 @@ def show(self:_ExplorerPage):
 def _changed(self:_ExplorerPage, change):
     "Shows what the widget that changed asks for"
     if change.owner is self.number: self.chosen = self.number.value
+    if change.owner is self.task: self.mark()
     self.show()
 
 # %% ../nbs/16_explorer.ipynb #1b84763b

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OTHERS', 'CELEBA', 'PAPER', 'Tables', 'accuracy_figure', 'information_figure', 'profile_figure', 'divergence_figure',
-           'sweep_figure', 'attribute_figure', 'samples_figure', 'separation_figure', 'transfer_figure', 'PaperFigure',
-           'paper_figure', 'draw_figures']
+           'sweep_figure', 'attribute_figure', 'samples_figure', 'separation_figure', 'transfer_figure', 'times_figure',
+           'looks_figure', 'PaperFigure', 'paper_figure', 'draw_figures']
 
 # %% ../nbs/17_figures.ipynb #1f11fd07
 from dataclasses import dataclass, field
@@ -25,10 +25,13 @@ from .analyses import all_tables
 from .attention import jsd_table, plot_jsd, plot_profile
 from .core import *
 from .data import DATASETS
+from .looks import plot_methods, plot_times
 from .mine import plot_mi
 from .report import main_granularity, picture, plot_granularity, slug, write_page
 from .results import plot_accuracy, summarise
+from .sources import axis_of, label_axes, shown_axis
 from .separation import plot_separation
+from .trajectory import TrajectoryStore
 from .transfer import plot_transfer
 
 # %% ../nbs/17_figures.ipynb #885bc627
@@ -61,6 +64,10 @@ class Tables:
             found = [self._rows(p, c, t) for p, c in self.runs.items() if (p/t.file).exists()]
             self.read[table] = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=['dataset', 'encoder', 'dim'])
         return self.read[table]
+
+    def axis(self, dataset): # its name and labels, for imported codes
+        found = [p for p, c in self.runs.items() if c['data']['name'] == dataset and 'axis' in c['data']]
+        return axis_of(TrajectoryStore(found[0]/'trajectory')) if found else ('t', {})
 
     def _rows(self, path, c, t):
         s, file = c['settings'], path/t.file
@@ -267,6 +274,21 @@ def transfer_figure(t:Tables, dataset:str) -> Figure:
     df = largest(t('transfer', dataset=dataset))
     return panels(_encoders(df), df.task.unique(), lambda ax, e, task: plot_transfer(df[df.encoder == e], task, ax), (3.6, 2.7), legend=True)
 
+# %% ../nbs/17_figures.ipynb #d7b4a7fc
+def times_figure(t:Tables, dataset:str) -> Figure:
+    "Accuracy against the number of encoder evaluations, for all ways to choose times"
+    df = largest(t('times', dataset=dataset))
+    return panels(_encoders(df), df.task.unique(), lambda ax, e, task: plot_methods(df[df.encoder == e], task, ax), (3.4, 2.7), legend=True)
+
+def looks_figure(t:Tables, dataset:str) -> Figure:
+    "Where along t each task looks: learned times, accuracy of single times, attention"
+    df, along = largest(t('times', dataset=dataset)), largest(t('times_along', dataset=dataset))
+    attention = largest(t.all('times_attention').query('dataset == @dataset'))
+    def draw(ax, e, task):
+        of = lambda rows: rows[(rows.encoder == e) & (rows.task == task)]
+        plot_times(of(df), task, of(along), of(attention) if len(attention) else None, ax=ax)
+    return panels(_encoders(df), df.task.unique(), draw, (3.4, 2.7), legend=True)
+
 # %% ../nbs/17_figures.ipynb #c29a349f
 @dataclass
 class PaperFigure:
@@ -309,7 +331,8 @@ PAPER = [
     PaperFigure(29, 'Attention along the curve, all attributes of CelebA, VDRL', profile_figure, ('celeba',), dict(encoder='vdrl')),
     PaperFigure(30, 'Attention along the curve, all attributes of CelebA, DRL', profile_figure, ('celeba',), dict(encoder='drl')),
     PaperFigure(0, 'Attention along the curve', profile_figure, OTHERS), PaperFigure(0, 'Divergence of attention between tasks', divergence_figure, OTHERS),
-    PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure)]
+    PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure),
+    PaperFigure(0, 'Accuracy of K times, chosen in several ways', times_figure), PaperFigure(0, 'Where along t each task looks', looks_figure)]
 
 # %% ../nbs/17_figures.ipynb #831d2dad
 def paper_figure(
@@ -340,6 +363,7 @@ def draw_figures(
                 missing.append(f'{title}: {e.args[0]}')
                 continue
             path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
+            with shown_axis(*t.axis(dataset)): label_axes(fig)
             save_bytes(path, fig.savefig)
             parts += [fx.H2(title), picture(path, title)]
             if log: log(title)

@@ -9,15 +9,18 @@ __all__ = ['HEADS', 'MAIN_HEADS', 'standardise', 'weights_from', 'Head', 'MLPHea
 # %% ../nbs/08_heads.ipynb #eb689f9d
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import copy
 from dataclasses import dataclass
+from io import StringIO
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from huggingface_hub import PyTorchModelHubMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
@@ -33,10 +36,11 @@ def standardise(
     std, # their training standard deviation, as `mean`
 ) -> torch.Tensor: # float32, shaped as `x`
     "Codes with the training mean at 0 and the training standard deviation at 1, for each time and feature"
-    x, mean, std = (torch.as_tensor(a, dtype=torch.float32) for a in (x, mean, std))
+    x, mean, std = (a.float() if isinstance(a, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(as_array(a), np.float32)) for a in (x, mean, std))
     if not x.sum().isfinite(): refuse('x', x, 'codes that are finite: encode again')
     assert mean.shape == std.shape == x.shape[1:], 'mean and std are taken over the first axis of the training codes'
-    return (x - mean) * torch.where(std > 1e-6, 1 / std.clamp_min(1e-6), torch.zeros(()))
+    still = std <= 1e-6 * torch.maximum(mean.abs(), std.amax(-1, keepdim=True).clamp_max(1)) # rounding alone
+    return (x - mean) * torch.where(still, 0, 1 / std.clamp_min(1e-30))
 
 # %% ../nbs/08_heads.ipynb #d05b6108
 _RATE = number(0, 255/256) # at which elements are dropped
@@ -81,7 +85,16 @@ def weights_from(
         yield
 
 # %% ../nbs/08_heads.ipynb #1f9d9ad5
-class Head(nn.Module):
+_HEAD_CARD = '''---
+{{ card_data }}
+---
+A head made with `trajdrl`, which reads classes from codes, or from curves of codes, that are standardised with the training mean and standard deviation.
+Load it with `trajdrl.heads.Head.from_pretrained`.
+
+{{ facts | default("") }}
+'''
+
+class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_card_template=_HEAD_CARD):
     "Base of the single heads: dropout that follows `seed` and the step, if there is a seed"
     @door(p=_RATE, seed=SEED)
     def __init__(self,
@@ -97,6 +110,21 @@ class Head(nn.Module):
         "`x` after the dropout at `site`"
         if not self.training: return x
         return self.masks(x[None], None if self.seed is None else [self.seed], site)[0]
+
+    def save_pretrained(self, folder, facts='', **kwargs): # facts: text for the card
+        return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, model_card_kwargs=dict(facts=facts), **kwargs)
+
+    @classmethod
+    def _from_pretrained(cls, *, strict=True, **kwargs): # quietly
+        with redirect_stdout(StringIO()): return super()._from_pretrained(strict=True, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, name, **kwargs): # a folder that `save_pretrained` left, or user/name on the hub
+        config = Path(name)/'config.json'
+        if config.exists():
+            kind = load_json(config).get('network')
+            cls = next((c for c in [cls, *cls.__subclasses__()] if c.__name__ == kind), None) or refuse('name', str(name), f'the folder of a head; this is one of {kind}')
+        return super(Head, cls).from_pretrained(name, **kwargs)
 
 # %% ../nbs/08_heads.ipynb #486bb348
 class MLPHead(Head):
@@ -424,6 +452,10 @@ class HeadKind:
     grid:tuple=() # what `fit` searches, in place of learning rates
     baseline:bool=False # for comparison only?
 
+    def __post_init__(self):
+        one_of(['point', 'curve'])('reads', self.reads)
+        if not self.fit: Rule(lambda c: isinstance(c, type) and issubclass(c, Head), 'a subclass of Head, or fit')('single', self.single)
+
     @property
     def by_point(self): return self.reads == 'point' or self.view is not None # does it take (b, d) rather than (b, T, d)?
 
@@ -439,7 +471,7 @@ class HeadKind:
 # %% ../nbs/08_heads.ipynb #7f6a79d3
 _mlp = dict(single=MLPHead, stack=MLPStack)
 _linear, _knn = (dict(fit=f, grid=g, baseline=True) for f, g in ((_fit_linear, (.01, .1, 1.)), (_fit_knn, (5, 20, 50))))
-HEADS = dict(
+HEADS = Registry('head',
     mlp=HeadKind('MLP, one point', 'an MLP on one point', 'C0', 'point', **_mlp),
     gru=HeadKind('GRU, curve', 'a GRU on the curve', 'C1', 'curve', GRUHead, _GRUStack),
     transformer=HeadKind('Transformer, curve', 'a Transformer on the curve', 'C2', 'curve', TransformerHead, _TransformerStack, clip=1.),

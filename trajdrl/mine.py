@@ -7,7 +7,7 @@ __all__ = ['ESTIMATORS', 'CodePairs', 'mine_paper', 'mine', 'infonce', 'smile', 
            'estimate', 'MITable', 'mi_table', 'mi_matrix', 'plot_mi', 'mi_falloff']
 
 # %% ../nbs/10_mine.ipynb #ef02c4ee
-import inspect, math, time
+import inspect, math, time, warnings
 from dataclasses import dataclass
 from itertools import product
 
@@ -331,6 +331,10 @@ def _ksg_nats(x, y, k=3): # (n, d), (n, d') -> nats
     return float(digamma(k) + digamma(len(x)) - sum(digamma(w).mean() for w in within))
 
 # %% ../nbs/10_mine.ipynb #124d99e0
+def _untied(x, z, t): # components (n, c) of codes z (n, d)
+    "`x`, with noise of a millionth added where codes are the same: what the estimator's authors do about ties"
+    return x if len({r.tobytes() for r in z}) == len(z) else x + 1e-6 * np.random.default_rng(t).standard_normal(x.shape)
+
 def ksg(
     pairs:CodePairs, # the members; a seed chooses the codes that are read
     k:int=3, # which neighbour
@@ -341,7 +345,7 @@ def ksg(
     rows = {s: np.random.default_rng(s).permutation(pairs.n)[:min(n, pairs.n // 2)] for s in pairs.seeds}
     sides = pairs.left.tolist(), pairs.right.tolist()
     pca = PCA(min(components, pairs.d), random_state=0)
-    pc = {t: pca.fit_transform(pairs.z[t].float().cpu().numpy()) for t in {*sides[0], *sides[1]}}
+    pc = {t: _untied(pca.fit_transform(z := pairs.z[t].float().cpu().numpy()), z, t) for t in {*sides[0], *sides[1]}}
     return torch.tensor([_ksg_nats(pc[i][rows[s]], pc[j][rows[s]], k) for i, j, s in zip(*sides, pairs.seeds)])
 
 # %% ../nbs/10_mine.ipynb #913133ba
@@ -349,7 +353,7 @@ def cka(
     pairs:CodePairs, # the members
 ) -> torch.Tensor: # in [0, 1], (M,)
     "Linear centred kernel alignment"
-    z = pairs.z.double()
+    z = pairs.z.cpu().double() # not every device has these
     z = z - z.mean(1, keepdim=True)
     left, right = pairs.left.tolist(), pairs.right.tolist()
     square = {(i, j): (z[i].T @ z[j]).square().sum() for i, j in {*zip(left, right), *zip(left, left), *zip(right, right)}}
@@ -383,15 +387,17 @@ class Estimator:
     in_nats:bool=True # else its number is the normalised value itself
     exact:bool=False # says the same for every seed: measured once, and not on shuffled pairs
 
-ESTIMATORS = dict(
+ESTIMATORS = Registry('estimator',
     mine_paper=Estimator(mine_paper, 'NMI', nmi, 'NMI (MINE, as in the paper)', least=lambda bs: bs, raw=True), mine=Estimator(mine, 'MINE'),
     infonce=Estimator(infonce, 'InfoNCE'), smile=Estimator(smile, 'SMILE'), ksg=Estimator(ksg, 'KSG', least=lambda bs: 20),
     cka=Estimator(cka, 'CKA', lambda rows: rows.nats, 'linear CKA', lambda bs: 2, raw=True, in_nats=False, exact=True))
 
 # %% ../nbs/10_mine.ipynb #b04dde31
-def _array(codes): return np.asarray(np.stack(codes, 1) if isinstance(codes, (list, tuple)) else codes, dtype=np.float32)
+def _array(codes):
+    z = np.stack([as_array(c) for c in codes], 1) if isinstance(codes, (list, tuple)) else as_array(codes)
+    with np.errstate(over='ignore'): return np.ascontiguousarray(z, np.float32) if z.dtype.kind in 'fiub' else np.empty(0)
 
-_CODES = Rule(lambda c: (z := _array(c)).ndim == 3 and z.shape[1] > 1, 'a TrajectoryStore, or codes (images, times, features) of two times at least', _array)
+_CODES = Rule(lambda c: (z := _array(c)).ndim == 3 and z.shape[1] > 1 and z.size, 'a TrajectoryStore, or codes (images, times, features) of two times at least', _array)
 
 def _read_codes(codes, times=None, split='test'): # -> (n, T, d) float32, T labels
     "Codes and their times from a store or from arrays"
@@ -403,7 +409,15 @@ def _read_codes(codes, times=None, split='test'): # -> (n, T, d) float32, T labe
     if not len(times) == len(set(map(str, times))) == z.shape[1]: refuse('times', times, f'{z.shape[1]} different labels, one for each time of the codes')
     for bad, remedy in (~np.isfinite(z).all((0, 2)), 'finite codes; encode again'), (np.ptp(z, axis=0).max(-1) == 0, 'codes that are not all the same; leave the time out'):
         if bad.any(): refuse('codes', z, f'{remedy} (time {", ".join(str(t) for t, b in zip(times, bad) if b)})')
-    return z, times
+    return _once(as_codes('codes', z)), times
+
+def _once(z): # (n, T, d)
+    "Each curve once, where images were repeated: estimators take rows to be independent. Whole numbers repeat by their nature"
+    distinct = lambda rows: {r.tobytes(): i for i, r in enumerate(rows)}
+    rows = np.sort(list(distinct(z).values()))
+    if len(z) - len(rows) <= len(z) // 100 or (z == z.round()).all() or 2 * min(len(distinct(z[:, t])) for t in range(z.shape[1])) < len(rows): return z
+    warnings.warn(f'{len(z) - len(rows)} of {len(z)} curves repeat others; each is read once')
+    return z[rows]
 
 # %% ../nbs/10_mine.ipynb #010e6c0f
 def _check_settings(name, settings):
@@ -430,13 +444,14 @@ def estimate(
     e, device, (codes, _) = ESTIMATORS[name], as_device(device), _read_codes(codes)
     _check_settings(name, settings)
     if not 0 < len(left) == len(right) == len(seeds): refuse('seeds', seeds, f'one a member; left has {len(left)}, right {len(right)}')
+    for k, at in dict(left=left, right=right).items(): Rule(lambda at: all(0 <= int(i) == i < codes.shape[1] for i in at), f'numbers of times from 0 to {codes.shape[1] - 1}')(k, at)
     if len(codes) < (least := e.least(settings.get('bs', 256))): refuse('codes', codes, f'{least} images at least')
     z = torch.from_numpy(codes if e.raw else _normal_scores(codes)).transpose(0, 1).contiguous().to(device)
     if 'dtype' in inspect.signature(e.fit).parameters:
         dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or (torch.bfloat16 if fast_bf16(device) else torch.float32)
         z, settings = z.to(dtype), dict(settings, dtype=dtype)
     pairs, size = CodePairs(z, left, right, seeds), len(seeds) if z.is_cuda else group
-    return torch.cat([e.fit(pairs[i:i+size], **settings) for i in range(0, len(pairs), size)]).double().cpu().numpy()
+    return torch.cat([e.fit(pairs[i:i+size], **settings) for i in range(0, len(pairs), size)]).cpu().double().numpy()
 
 # %% ../nbs/10_mine.ipynb #48ebd1fe
 class MITable(Table):

@@ -6,7 +6,7 @@
 __all__ = ['where_read', 'verdicts', 'lead', 'plot_loss', 'granularity_table', 'plot_granularity']
 
 # %% ../nbs/13_report.ipynb #rpimport
-import base64, re, shlex
+import base64, dataclasses, re, shlex
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from matplotlib import pyplot as plt
 from .core import *
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, still_rising
-from .heads import HEADS, MAIN_HEADS
+from .files import slug
+from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
 from .run import *
 from .run import clock, save_plot
 from .sampling import plot_rows
 from .settings import *
 from .settings import meaning
+from .sources import at_point, axis_text, point_text, shown_axis
 
 # %% ../nbs/13_report.ipynb #da9d19f2
 def _scores(df):
@@ -53,7 +55,7 @@ def where_read(
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_report.ipynb #0720ee73
-def _num(t): return f'{float(Fraction(t)):.3g}' # a time of a table as a short number
+_num = point_text # a time of a table as a short number, or as its label
 
 def _percent(mean, lo, hi):
     "A share in per cent with its interval"
@@ -62,20 +64,20 @@ def _percent(mean, lo, hi):
 
 def _span_text(times, all_times):
     "Some of all times as words: all along t, from ... to ..., at ..."
-    if len(all_times) == 1: return f'at t = {_num(times[0])}'
-    if len(times) == len(all_times): return 'all along t'
+    if len(all_times) == 1: return f'at {at_point(times[0])}'
+    if len(times) == len(all_times): return f'all along {axis_text()}'
     runs = []
     for t in times:
         if runs and all_times.index(t) == all_times.index(runs[-1][-1]) + 1: runs[-1].append(t)
         else: runs.append([t])
-    words = [f'from t = {_num(r[0])} to {_num(r[-1])}' if len(r) > 1 else f'at t = {_num(r[0])}' for r in runs]
+    words = [f'from {at_point(r[0])} to {_num(r[-1])}' if len(r) > 1 else f'at {at_point(r[0])}' for r in runs]
     return ', '.join(words[:-2] + [' and '.join(words[-2:])])
 
 # %% ../nbs/13_report.ipynb #ce6ceab4
 def _gain_text(g):
     "A row of `paired_gain` in words"
     who = HEADS[g['head']].label.split(',')[0]
-    point = f'the best single point (t = {_num(g.time)})' if g.other == 'mlp' else HEADS[g.other].words
+    point = f'the best single point ({at_point(g.time)})' if g.other == 'mlp' else HEADS[g.other].words
     if g.lo != g.lo: return f'The curve ({who}) is {100*g.gain:+.1f} points from {point}; with one repetition they cannot be distinguished.'
     numbers = f'{100*g.gain:+.1f} points, 95 % interval {100*g.lo:+.1f} to {100*g.hi:+.1f}' + (f', p = {g.p:.2g}' if g.p == g.p else '')
     if g.lo <= 0 <= g.hi or g.lo == g.hi: return f'The curve ({who}) and {point} cannot be distinguished: {numbers}.'
@@ -85,14 +87,14 @@ def _unfinished_text(df, task, head):
     "A warning where most selected heads were still rising at their last epoch: one sentence, or none"
     d = df[(df.task == task) & (df['head'] == head) & df.selected.astype(bool)]
     if still_rising(d).mean() <= .5: return []
-    return [f'Most of these {HEADS[head].words.split()[1]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
+    return [f'Most of these {HEADS[head].label.split(",")[0]} heads were still rising at their last epoch ({d.epochs.iloc[0]}): trained longer, they may read more.']
 
 # %% ../nbs/13_report.ipynb #eaba62dc
 _JOINED = tuple(k for k, h in HEADS.items() if h.like) # MLPs that see all points, but not as a curve
 
 def _read_text(k):
     "A row of `where_read` in words"
-    best = f'the best by validation, t = {_num(k.time)}, reads'
+    best = f'the best by validation, {at_point(k.time)}, reads'
     if not k.above: return f'At no single point can an MLP be distinguished from chance ({best} {100*k["mean"]:.1f} %).'
     return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi)}.'
 
@@ -107,7 +109,7 @@ def verdicts(
     if gains and heads & set(_JOINED): gains.append(paired_gain(df, against=_JOINED).set_index('task'))
     for task, s in _scores(df).groupby('task', sort=False):
         r = _best_row(s)
-        at = f', t = {_num(r.time)}' if r.time != 'curve' else ''
+        at = f', {at_point(r.time)}' if r.time != 'curve' else ''
         says[task] = [f'Read at {_percent(r["mean"], r.lo, r.hi)} by the best head, {HEADS[r["head"]].words}{at}; chance is {100*r.chance:.1f} %.']
         if read is not None: says[task].append(_read_text(read.loc[task]))
         for i, g in enumerate(gains): says[task] += [_gain_text(g.loc[task]), *(_unfinished_text(df, task, g['head'][task]) if not i else [])]
@@ -242,12 +244,6 @@ def write_page(
     save_bytes(path, fx.to_xml(page, indent=False))
     return path
 
-def slug(
-    name:str, # of a task
-) -> str:
-    "A name that any file system takes"
-    return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()
-
 def main_granularity(
     ks, # granularities of a run
 ) -> int:
@@ -264,7 +260,7 @@ def _glance_rows(df):
         row = {'task': task, 'chance %': f'{100*s.chance.iloc[0]:.1f}'}
         for h in df['head'].unique():
             b = _best_row(s[s['head'] == h])
-            row[f'{_line("head", h, 0, 1)[1]} %'] = _interval(b['mean'], b.lo, b.hi) + (f' at t = {_num(b.time)}' if b.time != 'curve' else '')
+            row[f'{_line("head", h, 0, 1)[1]} %'] = _interval(b['mean'], b.lo, b.hi) + (f' at {at_point(b.time)}' if b.time != 'curve' else '')
         if gains is not None:
             row['gain of the curve, points'] = _interval(*gains.loc[task, ['gain', 'lo', 'hi']], '{:+.1f}')
             row['p'] = f'{gains.p[task]:.2g}' if gains.p[task] == gains.p[task] else ''
@@ -274,7 +270,7 @@ def _glance_rows(df):
 def _full_rows(df):
     "One row for each task, head, granularity and time"
     f = lambda v: f'{100*v:.1f}' if v == v else ''
-    return [{'task': r['task'], 'head': r['head'], 'granularity': r['granularity'], 't': r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
+    return [{'task': r['task'], 'head': r['head'], 'granularity': r['granularity'], axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
              'from %': f(r['lo']), 'to %': f(r['hi']), 'validation %': f(r['valid_acc']), 'chance %': f(r['chance']), 'repetitions': r['n']}
             for r in summarise(df).to_dict('records')]
 
@@ -284,13 +280,13 @@ def _draw(run, df):
     tables, at = run.path, df[df.granularity == main_granularity(df.granularity.unique())]
     tasks, files = list(at.task.unique()), dict(accuracy={}, granularity={})
     def draw(name, plot, *args, **kwargs): return save_plot(run.path/'figures'/f'{name}.png', plot, *args, **kwargs)
-    files['loss'] = draw('loss', plot_loss, read_table(tables/'log.csv'), size=(6.4, 3.2))
+    if not run.imported: files['loss'] = draw('loss', plot_loss, read_table(tables/'log.csv'), size=(6.4, 3.2))
     if (tables/'code_use.csv').exists(): files['code_use'] = draw('code_use', plot_code_use, _code_use(run), size=(6.4, 3.2))
     for k in 'decodes', 'mixes':
         if (tables/f'{k}.png').exists(): files[k] = draw(k, plot_rows, tables/f'{k}.png', size=(6.4, 4.6))
     for i, t in enumerate(tasks):
-        files['accuracy'][t] = draw(f'accuracy_{slug(t) or i}', plot_accuracy, at, t)
-        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t) or i}', plot_granularity, df[df.task == t])
+        files['accuracy'][t] = draw(f'accuracy_{slug(t)}', plot_accuracy, at, t)
+        if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t)}', plot_granularity, df[df.task == t])
     size = 2.6 + .55*at.time.nunique(), 1.2 + .42*len(tasks)
     if 'mlp' in set(at['head']): files['known'] = draw('known', plot_chance_corrected, at, size=size)
     return files
@@ -302,9 +298,10 @@ def _intro(run):
     "Title and facts of a run"
     s, d, n = run.settings, run.config['data'], run.config['data']['rows']
     facts = [f'trajdrl {run.config["provenance"]["trajdrl"]}, preset {s.preset}.',
-             f'{sum(n.values()):,} images of {d["size"]}x{d["size"]} pixels',
+             f'{sum(n.values()):,} images of {d["size"]}x{d["size"]} pixels' if not run.imported else f'{sum(n.values()):,} imported curves',
              f'({n["train"]:,} to train on, {n["valid"]:,} to choose by, {n["test"]:,} to test on);',
-             f'a {s.kind.upper()} encoder with codes of dimension {s.d}, trained for {s.steps:,} steps;',
+             f'a {s.kind.upper()} encoder with codes of dimension {s.d}, trained for {s.steps:,} steps;' if not run.imported else
+             f'codes of dimension {s.d} at {len(d["axis"])} points along {axis_text()}: {", ".join(map(str, d["axis"][:30]))};',
              f'{s.head_seeds} seeds of every head.',
              f'Begun {run.config["begun"]}; {clock(sum(r["seconds"] for r in run.config["stages"].values()))} of computing.']
     still = [k for k in STAGES if not run.finished(k)]
@@ -318,12 +315,12 @@ _MORE = "More on this run, in the form of the paper's figures: mutual informatio
 def _findings(df, files):
     "The sections that say and show what came out on one granularity"
     gallery = lambda k, x: fx.Div(*[picture(f, f'Accuracy over {x} for {t}') for t, f in files[k].items()], cls='figures')
-    base = ~df['head'].isin(MAIN_HEADS)
+    base = df['head'].map(lambda h: HEADS[h].baseline)
     cards = [fx.Div(fx.H3(t), *[fx.P(tight(l)) for l in lines], cls='card') for t, lines in verdicts(df).items()]
     parts = [fx.H2('What was found'), fx.P(lead(df)), fx.Div(*cards, cls='cards'),
              fx.H2('At a glance'), *[html_table(_glance_rows(d), text) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
-    if 'known' in files: parts += [fx.H2('Where along t each task is read'), picture(files['known'], 'Heat map of tasks by time', _KNOWN)]
-    parts += [fx.H2('Accuracy along t, and of the whole curve'), gallery('accuracy', 'time'), fx.P(_LINES, cls='soft')]
+    if 'known' in files: parts += [fx.H2(f'Where along {axis_text()} each task is read'), picture(files['known'], 'Heat map of tasks by time', _KNOWN if axis_text() == 't' else _KNOWN.split(' The encoder')[0])]
+    parts += [fx.H2(f'Accuracy along {axis_text()}, and of the whole curve'), gallery('accuracy', 'time'), fx.P(_LINES, cls='soft')]
     if files['granularity']: parts += [fx.H2('What a finer grid brings'), gallery('granularity', 'granularity')]
     return parts
 
@@ -355,18 +352,30 @@ _DECODED = ('Left: test images, and what the score network makes of the same noi
            'Right: the curves of two images mixed, from all a to all b.')
 _DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
 
+# %% ../nbs/13_report.ipynb #c63a922f
+_LOOKED = dict(times_figure='Accuracy of heads that read K times of the curve, by the way in which the times were chosen.',
+               looks_figure='Learned times, over the accuracy of each single time and the attention profile.')
+
+def _times_part(run):
+    "What `trajdrl_times` left in the figures, if it was called"
+    shown = [picture(f, text, text) for k, text in _LOOKED.items() for f in sorted((run.path/'figures').glob(f'{k}_*.png'))]
+    return [fx.H2('Where each task looks'), *shown] if shown else []
+
 # %% ../nbs/13_report.ipynb #aab68f91
+_PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings)) # what matters for imported codes
+
 def _backing(run, df, files):
     "The sections on how it came out: images, loss, time, settings, machine"
     s, c, samples = run.settings, run.config, run.path/'figures'/'samples.png' # drawn while training
     drawn = [fx.H2('The images'), picture(samples, 'Test images with their labels', 'The first test images and their labels.')] if samples.exists() else []
     fold = lambda title, rows: fx.Details(fx.Summary(title), html_table(rows))
     number = lambda r, k, f: format(r[k], f) if k in r else ''
-    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items()]
+    settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items() if not run.imported or k in _PROBE]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
              'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
-    return [*drawn, fx.H2('The training'), picture(files['loss'], 'Loss over training steps'),
+    trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
+    return [*drawn, *trained,
             html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*_NOTES, rising_text(df)]),
             fold('All accuracies', _full_rows(df)), fold('All settings', settings), fold('Versions and machine', [{'what': k, 'value': v} for k, v in origin.items()]),
             fx.H2('How to cite'), *map(fx.P, _CITE)]
@@ -390,7 +399,9 @@ def report(self:Run) -> Path:
     "Writes summary.csv, the figures and report.html from the run's tables"
     df = read_rows(self.path/'results.csv')
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
-    at, files = df[df.granularity == main_granularity(df.granularity.unique())], _draw(self, df)
+    at = df[df.granularity == main_granularity(df.granularity.unique())]
     save_bytes(self.path/'summary.csv', summarise(df).to_csv(index=False))
-    parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_backing(self, df, files)
+    with shown_axis(*self.axis()):
+        files = _draw(self, df)
+        parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_times_part(self), *_backing(self, df, files)
     return write_page(self.path/'report.html', f'trajdrl: {self.config["data"]["name"]}', parts)

@@ -14,24 +14,26 @@ try: import resource
 except ImportError: resource = None # not on Windows
 
 import torch
-from fastai.torch_core import default_device
+from fastai.torch_core import default_device, rank_distrib
 from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
 from .core import *
-from .data import load_data, to_dls, to_float
+from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import probe_store
 from .encoder import Encoder, n_params
 from .heads import HEADS, weights_from
+from .large import encode_shards, leave_others, wait_for_others
 from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
 from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import obey
-from .trajectory import TrajectoryStore, encode_data
+from .sources import axis_of, label_axes
+from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
 STAGES = dict(train='encoder/model.safetensors', encode='trajectory/store.json', probe='results.csv') # and what each leaves
@@ -43,6 +45,7 @@ class Run:
         settings:Settings=None, # of a new run; an existing one has its own
         command:str='', # that began it
         device=None, # where networks run; the fastest there is if `None`
+        cache=None, # folder in which images are kept, where they may be more than memory; that of the run's record if `None`
     ):
         self.path, self.device = Path(path).expanduser(), device if device is None else as_device(device)
         if settings is None: self.config = self._read_config()
@@ -50,11 +53,13 @@ class Run:
             stages = {k: dict(seconds=0., finished=False) for k in STAGES}
             self.config = dict(format='trajdrl run', settings=dataclasses.asdict(settings), command=command,
                                begun=time.strftime('%Y-%m-%d %H:%M'), provenance=provenance(), data={}, stages=stages)
+        if cache is not None: self.config['cache'] = str(Path(cache).expanduser().absolute())
 
     def __repr__(self):
         return f'Run({str(self.path)!r}): ' + ', '.join(f'{k} {"finished" if self.finished(k) else "open"}' for k in STAGES)
-    def finished(self, stage): return self.config['stages'][stage]['finished'] and (self.path/STAGES[stage]).exists()
-    def save(self): save_json(self.path/'config.json', self.config)
+    imported = property(lambda self: 'axis' in self.config['data'], doc='Does it hold codes of another model, without images?')
+    def finished(self, stage): return self.config['stages'][stage]['finished'] and ((self.path/STAGES[stage]).exists() or stage == 'train' and self.imported)
+    def save(self): rank_distrib() or save_json(self.path/'config.json', self.config) # of several processes, the first writes
 
 # %% ../nbs/12_run.ipynb #7922a5cb
 @patch
@@ -63,25 +68,33 @@ def _read_config(self:Run):
     f = self.path/'config.json'
     if not f.exists(): raise FileNotFoundError(f'{self.path} holds no run (no config.json); begin one with trajdrl_run or trajdrl_train')
     config = load_json(f)
-    if not isinstance(config, dict) or config.get('format') != 'trajdrl run':
+    if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
+    config.get('settings', {}).setdefault('skip_damaged', False) # older runs have none
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
+    try: obey(_settings_of(config))
+    except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
 
 @patch
 @contextmanager
 def alone(self:Run):
     "Keeps other processes from writing into the folder; the record is read anew, since another may have gone on with the run"
+    if rank_distrib(): # the first of several processes of one run holds it for all
+        yield
+        return
     with alone_in(self.path) as first:
         list_files(self.path, above=False)
         if first and (self.path/'config.json').exists(): self.config = self._read_config()
         yield
 
+def _settings_of(config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
+
 @patch(as_prop=True)
 def settings(self:Run) -> Settings:
     "The settings of the run"
-    return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.config['settings'].items()})
+    return _settings_of(self.config)
 
 # %% ../nbs/12_run.ipynb #b3267c2a
 @patch
@@ -157,11 +170,21 @@ def _note(self:Run, name, start, **more):
 
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
-def load(self:Run):
+def _need(self:Run, what):
+    "Refuses what imported codes do not allow"
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
+
+@patch
+def load(self:Run,
+    log=lambda line: None, # takes a line of progress, and on what was left out
+):
     "The run's images, once; refused if they are not those the run was begun with"
+    self._need('images')
     if not hasattr(self, '_data'):
         s = self.settings
-        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed)
+        where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
+        more = dict(skip_damaged=s.skip_damaged, cache=self.config.get('cache'), log=log, **{where: s.path})
+        data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, **more)
         if self.config['data'].get('fingerprint', data.fingerprint) != data.fingerprint:
             raise ValueError(f'the images of {s.dataset} are not those that the run in {self.path} was begun with; give another --out')
         self._data = data
@@ -201,14 +224,15 @@ def head_kw(
     return dict(lrs=lrs, epochs=s.epochs, patience=s.patience, seeds=s.head_seeds, bs=s.head_bs, head_kw=widths)
 
 # %% ../nbs/12_run.ipynb #8bbc36f0
-def _free(out):
+def _free(out, s):
     "`out` as a path, if a new run can begin there"
     out = Path(out).expanduser()
+    if s.dataset not in DATASETS and out.resolve().is_relative_to(s.dataset): raise ValueError(f'--out {out} lies among the images of {s.dataset}, and would be read as such; give a folder elsewhere')
     above = next(p for p in (out, *out.absolute().parents) if p.exists())
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
     if (out/'config.json').exists(): raise ValueError(f'{out} holds a run already; add --resume to finish it, or give another --out')
-    if not is_empty(out): raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
+    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.'] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
 def _settle(s, tasks):
@@ -223,11 +247,12 @@ def start_run(
     command:str='', # that began it
     device=None, # where networks run; the fastest there is if `None`
     log=None, # takes a line of progress
+    cache=None, # see `Run`
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s, run = settings, Run(_free(out), settings, command, device)
+    s, run = settings, Run(_free(out, settings), settings, command, device, cache)
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
-    data = run.load()
+    data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
     for t in s.tasks or data.tasks:
@@ -241,7 +266,7 @@ def start_run(
     run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
                               tasks={t: len(data.vocabs[t]) for t in data.tasks})
     try:
-        with alone_in(_free(out)): list_files(run.path, above=False), run.save()
+        with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
     except OSError as e:
         if not e.strerror: raise # ours: a full disk, another process
         raise ValueError(f'--out {out} cannot be written to ({e.strerror}); give another folder') from None
@@ -262,7 +287,7 @@ def plot_samples(
         x, y, im = i % cols * 1.15, i // cols * 1.75, test.images[i]
         how = {'cmap': 'gray', 'interpolation': 'nearest', **kwargs}
         ax.imshow(im[..., 0] if im.shape[-1] == 1 else im, extent=(x, x + 1, y + 1, y), **how)
-        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7)
+        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7, parse_math=False)
     ax.set(xlim=(0, cols * 1.15), ylim=(rows * 1.75, 0), aspect='equal')
     ax.axis('off')
     return ax
@@ -278,6 +303,7 @@ def save_plot(
     "Draws one plot into a file"
     fig = Figure(figsize=size, dpi=120, layout='constrained')
     plot(*args, ax=fig.subplots(), **kwargs)
+    label_axes(fig)
     save_bytes(path, partial(fig.savefig, format='png'))
     return Path(path)
 
@@ -289,10 +315,11 @@ def train(self:Run,
     "Trains the run's networks, or what is left of it, and saves the encoder"
     s, learn = self.settings, self.learner(self.path, log)
     with self.stage('train') as record:
-        save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
+        if not rank_distrib(): save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
         sizes = [f'{n_params(m):,}' for m in (learn.model.encoder, learn.model.score)]
         log(f'{s.steps:,} steps on {learn.dls.device}, {sizes[0]} parameters in the encoder, {sizes[1]} in the score network')
         rows = train_diffusion(learn, s.steps, s.every, s.warmup, s.schedule, resume=True)
+        if rank_distrib(): return
         with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.use_of_code(log)
@@ -301,6 +328,7 @@ def train(self:Run,
 @patch
 def networks(self:Run): # encoder, score network
     "The run's two networks with their averaged weights, as far as they are trained"
+    self._need('networks')
     learn = self.learner(self.path)
     if not learn.run_log.checkpoint.exists(): raise ValueError(f'{learn.run_log.checkpoint} is missing, and only it holds the score network; copy it there, or train again')
     learn.model.to(learn.dls.device)
@@ -344,6 +372,7 @@ def decode(self:Run,
 @patch
 def encoder(self:Run) -> Encoder:
     "The run's frozen encoder"
+    self._need('an encoder')
     if not self.finished('train'): raise ValueError(f'the training of {self.path} is not finished; finish it with: {self.again()}')
     return Encoder.from_pretrained(self.path/'encoder').eval().requires_grad_(False).to(self.device or default_device())
 
@@ -355,14 +384,19 @@ def encode(self:Run,
     s, encoder, data = self.settings, self.encoder(), self.load()
     with self.stage('encode') as record:
         start = time.monotonic()
-        encode_data(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
+        encode_shards(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
         record.update(images_per_s=round(len(data) / max(time.monotonic() - start, 1e-6), 1))
 
 @patch
 def store(self:Run) -> TrajectoryStore:
     "The curves of the run's images, made by its own encoder"
     if not self.finished('encode'): raise ValueError(f'the images of {self.path} are not encoded; do so with: trajdrl_encode {shlex.quote(str(self.path))}')
-    return TrajectoryStore(self.path/'trajectory', self.encoder())
+    return TrajectoryStore(self.path/'trajectory', None if self.imported else self.encoder())
+
+@patch
+def axis(self:Run): # name of the axis, and a dictionary: exact time -> label; empty for diffusion times
+    "What the points of the run's curves are called"
+    return axis_of(self.store()) if self.imported else ('t', {})
 
 # %% ../nbs/12_run.ipynb #0f37f917
 @patch
@@ -371,10 +405,11 @@ def probe_curves(self:Run,
     granularity, # which grids
     out, # the table
     log=print, # takes a line of progress
+    keep=None, # folder that takes up the heads
 ):
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
-    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, **head_kw(s))
+    try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, on_disk='cache' in self.config, **head_kw(s))
     except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
 
 @patch
@@ -384,8 +419,8 @@ def probe(self:Run,
     "Trains all heads on the run's curves"
     store = self.store()
     with self.stage('probe'):
-        self.use_of_code(log)
-        self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log)
+        if not self.imported: self.use_of_code(log)
+        self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:
@@ -394,7 +429,7 @@ class Progress:
     def __call__(self,
         line:str, # what to say
         stage:str='', # put before the line, unless it begins so
-    ): print(f'{clock(time.monotonic() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
+    ): rank_distrib() or print(f'{clock(time.monotonic() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
 
 @patch
 def finish(self:Run,
@@ -405,8 +440,12 @@ def finish(self:Run,
     log = log or Progress()
     with self.alone():
         for name in stages:
+            if name == 'probe': # heads are small: of several processes the first trains them, alone
+                if rank_distrib(): return
+                leave_others()
             record = self.config['stages'][name]
             if self.finished(name): log(f'found finished, nothing to do (it took {clock(record["seconds"])})', name)
             else:
                 getattr(self, name)(lambda line: log(line, name))
                 log(f'finished in {clock(record["seconds"])}, at most {record["peak_gb"]:.2f} GB of memory', name)
+            if name != 'probe': wait_for_others()

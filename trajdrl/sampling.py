@@ -90,8 +90,8 @@ def sample_ode(
 ) -> tuple: # (b, c, h, w), and the number of evaluations
     "Solves the probability-flow ODE from t = 1 to 0 by scipy's adaptive Runge-Kutta method of order 5"
     tensor, flow = lambda flat: torch.as_tensor(flat.reshape(x.shape), dtype=x.dtype, device=x.device), _flow(score, sde)
-    slope = lambda t, flat: flow(tensor(flat), min(max(t, 0.), 1.)).double().cpu().numpy().ravel()
-    found = solve_ivp(slope, (1., 0.), x.double().cpu().numpy().ravel(), rtol=rtol, atol=atol)
+    slope = lambda t, flat: flow(tensor(flat), min(max(t, 0.), 1.)).cpu().double().numpy().ravel()
+    found = solve_ivp(slope, (1., 0.), x.cpu().double().numpy().ravel(), rtol=rtol, atol=atol)
     return tensor(found.y[:, -1]), found.nfev
 
 # %% ../nbs/06_sampling.ipynb #e7c81c13
@@ -153,8 +153,8 @@ def log_likelihood(
     def slope(t, flat):
         x = torch.as_tensor(flat[:-b].reshape(x0.shape), dtype=x0.dtype, device=x0.device)
         slopes, divergences = zip(*[_divergence(flow, x, t, v) for v in vs])
-        return torch.cat([slopes[0].flatten(), torch.stack(divergences).mean(0)]).double().cpu().numpy()
-    begin = np.concatenate([x0.double().cpu().numpy().ravel(), np.zeros(b)])
+        return torch.cat([slopes[0].flatten(), torch.stack(divergences).mean(0)]).cpu().double().numpy()
+    begin = np.concatenate([x0.cpu().double().numpy().ravel(), np.zeros(b)])
     end = solve_ivp(slope, (t_min, 1.), begin, rtol=rtol, atol=atol).y[:, -1]
     prior = torch.distributions.Normal(0., sde.std(1.).double().item())
     return prior.log_prob(torch.as_tensor(end[:-b].reshape(b, -1))).sum(1) + torch.as_tensor(end[-b:])
@@ -220,7 +220,7 @@ def decode_errors(
 ) -> pd.DataFrame: # part, rmse, lo, hi, other
     "Root mean squared distance of decodes from their own images, with its 95 % interval over images, and from others, in units of [0, 1]"
     x0, rows = parts['image'], []
-    rms = lambda a, b: ((a - b) / 2).pow(2).flatten(1).mean(1).sqrt().double().cpu()
+    rms = lambda a, b: ((a - b) / 2).pow(2).flatten(1).mean(1).sqrt().cpu().double()
     for name, x in list(parts.items())[1:]:
         mean, lo, hi = mean_interval(rms(x, x0))
         rows.append(dict(part=name, rmse=mean, lo=lo, hi=hi, other=rms(x, x0.roll(1, 0)).mean().item(), n=len(x0)))

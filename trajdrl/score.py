@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .core import Rule, door, number, of_kind, one_of, refuse, whole
+from .core import TRUTH, Rule, door, number, of_kind, one_of, refuse, whole
 from .encoder import _CODERS, Pretrained, TimeEmbedding, group_norm, scale_shift
 from .sde import SDE, VESDE, as_t
 
@@ -103,13 +103,13 @@ class _SelfAttention(nn.Module):
         return _rescaled_sum(x, self.out(h))
 
 # %% ../nbs/04_score.ipynb #847e4aac
-_MULTS = Rule(lambda ms: len(ms) and all(int(m) == m >= 1 for m in ms), 'channels of each level, such as (1, 2, 2)', lambda ms: [int(m) for m in ms])
+_MULTS = Rule(lambda ms: 0 < len(ms) < 16 and all(int(m) == m >= 1 for m in ms), 'channels of each level, such as (1, 2, 2)', lambda ms: [int(m) for m in ms])
 _LEVELS = Rule(lambda ls: all(int(l) == l >= 0 for l in ls), 'the levels that have it, such as (1,), or ()', tuple)
 
 class ScoreNet(nn.Module, Pretrained, library_name='trajdrl', coders=_CODERS):
     "NCSN++ conditioned on the time and the code (appendix A)"
     part = 'score'
-    @door(d=whole(1), channels=whole(1), base=whole(1), mults=_MULTS, blocks=whole(1), attention=_LEVELS, scaling=one_of(['sigma', 'edm']), fourier_scale=number(0),
+    @door(d=whole(1), channels=whole(1), base=whole(1), mults=_MULTS, blocks=whole(1, 100), attention=_LEVELS, fir=TRUTH, film=TRUTH, scaling=one_of(['sigma', 'edm']), fourier_scale=number(0),
           dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'))
     def __init__(self,
         d:int, # dimension of the code

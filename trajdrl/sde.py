@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import torch
 
-from .core import as_time, door, number, one_of, refuse
+from .core import Registry, as_time, door, number, refuse
 
 # %% ../nbs/01_sde.ipynb #ce27f50a
 def as_t(
@@ -104,9 +104,8 @@ class VPSDE(SDE):
     def g(self, t): return self.rate(as_t(t)).sqrt()
 
 # %% ../nbs/01_sde.ipynb #0e61c92e
-SDES = dict(ve=VESDE, vp=VPSDE)
+SDES = Registry('noise process', ve=VESDE, vp=VPSDE)
 
-@door(name=one_of(SDES))
 def make_sde(
     name:str, # one of `SDES`
     **numbers, # that define it
@@ -118,5 +117,5 @@ def sde_of(
     settings, # has `sde`, one of `SDES`, and maybe numbers of that process, such as `sigma_min`
 ) -> SDE:
     "The process that a run's settings ask for"
-    numbers = SDES[settings.sde].__init__.rules if settings.sde in SDES else ()
+    numbers = getattr(SDES[settings.sde].__init__, 'rules', ())
     return make_sde(settings.sde, **{k: getattr(settings, k) for k in numbers if hasattr(settings, k)})

@@ -40,7 +40,8 @@ def separation(
     tasks, curves, labels = store_tasks(store, tasks), store.curves(split, granularity), store.labels(split)
     times, x = list(curves.times), np.asarray(curves)
     if len(times) < 2 or times[0] != 0: refuse('granularity', granularity, 'one whose times are t = 0 and one more at least')
-    for t in tasks: check_split(split, x, labels[t], len(store.vocabs[t]))
+    for t in tasks: z, _ = check_split(split, x, labels[t], len(store.vocabs[t]))
+    x = z.numpy()
     n_pairs = whole(1, len(x) // 2)('n_pairs', n_pairs or len(x) // 2)
     (i, j), tables = (pairs := _draw_pairs(len(x), n_pairs, seed)).T, []
     same = {f'same_{t}': labels[t][i] == labels[t][j] for t in tasks}

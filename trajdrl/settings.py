@@ -36,7 +36,7 @@ FOURS = Rule(lambda v: v % 4 == 0 < v, 'a multiple of 4')
 
 _DOORS = load_data, to_dls, VESDE.__init__, ScoreNet.__init__, Encoder.__init__, diffusion_learner, train_diffusion, probe
 RULES = {k: rule for f in _DOORS for k, rule in f.rules.items()}
-def _rule(f): return f.metadata['rule'] or RULES.get(f.name)
+def _rule(f): return f.metadata['rule'] or RULES.get(f.name) or (TRUTH if f.type is bool else None)
 
 # %% ../nbs/11b_settings.ipynb #b2174a2b
 def obey(
@@ -62,11 +62,12 @@ PRESETS = 'quick', 'small', 'paper', 'paper_text'
 @dataclass
 class ImageSettings:
     "Images"
-    dataset:str = opt('synthetic', 'name of a data set, or path of a folder of class folders')
-    path:str|None = opt(None, "folder of a named data set; fastai's data folder if none")
+    dataset:str = opt('synthetic', 'name of a data set, or path of a folder of class folders or of a CSV file of labels')
+    path:str|None = opt(None, "folder of a named data set, or of the images that a CSV file names; fastai's data folder, or that of the file, if none")
     size:int|None = opt(16, "height and width in pixels; the paper's if none", paper=None)
     n_train:int|None = opt(6000, 'training and validation images together; all if none (synthetic: 10000)', small=10_000, paper=None)
     n_test:int|None = opt(None, 'test images; all if none (synthetic: 2000)')
+    skip_damaged:bool = opt(False, 'leave damaged images out, rather than refuse them all')
     valid_frac:float = opt(0.1, 'part of the training images held out for every choice')
     data_seed:int = opt(0, 'seed of drawn images, subsets and splits; apart from seed, so that seeds share their images')
 
@@ -157,7 +158,7 @@ def make_settings(
     "Settings of a preset for a data set, with what is given on top"
     for k in given: one_of(FIELDS)('setting', k)
     full, name = lambda p: str(Path(p).expanduser().resolve()), str(dataset)
-    own = name not in DATASETS and (os.sep in name or Path(name).is_dir())
+    own = name not in DATASETS and (os.sep in name or Path(name).exists())
     differ = DATASETS['folder' if own else name].presets[preset.removesuffix('_text')] if own or name in DATASETS else {}
     values = {k: _value(f, preset) for k, f in FIELDS.items()} | differ | given
     if values['path']: values['path'] = full(values['path'])

@@ -11,27 +11,25 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from .core import LOG, SEED, Rule, as_device, door, in_order, number, refuse, whole
+from .core import LOG, SEED, Rule, as_array, as_codes, as_device, as_labels, door, in_order, number, refuse, whole
 
 # %% ../nbs/09b_standard.ipynb #b45e5e45
-_CODES = Rule(lambda z: np.ndim(z) in (2, 3) and min(np.shape(z)) > 0 and np.isfinite(np.asarray(z)).all(), 'finite codes (n, d), or curves (n, T, d)', lambda z: np.asarray(z, np.float32))
-_Y = Rule(lambda y: np.ndim(y) == 1 and np.asarray(y).dtype.kind in 'iu' and np.min(y) >= 0, 'labels (n,) that are whole numbers from 0', lambda y: np.asarray(y, np.int64))
+_SCORES = Rule(lambda s: (a := as_array(s)).ndim in (2, 3) and a.size and a.dtype.kind in 'fiub' and not np.isnan(a).any(), 'numbers (n, classes), or (n, T, classes)', as_array)
 
-@door(k=whole(1), y=_Y)
+@door(scores=_SCORES, k=whole(1))
 def top_k(
     scores, # (n, classes), or (n, T, classes)
     y, # the true labels (n,)
     k:int=1, # how many answers
 ) -> np.ndarray: # or (T,)
     "Share of the images whose class is among the `k` of the highest scores"
-    scores = np.asarray(scores)
-    y = y.reshape(-1, *[1] * (scores.ndim - 1)) # (n, 1) or (n, 1, 1)
+    y = as_labels('y', y, len(scores), scores.shape[-1]).reshape(-1, *[1] * (scores.ndim - 1)) # (n, 1) or (n, 1, 1)
     true = np.take_along_axis(scores, np.broadcast_to(y, (*scores.shape[:-1], 1)), -1)
     above, equal = (scores > true).sum(-1), (scores == true).sum(-1) # (n,) or (n, T)
     return np.clip((k - above) / equal, 0, 1).mean(0)
 
 # %% ../nbs/09b_standard.ipynb #b9299ab6
-@door(train=_CODES, y=_Y, test=_CODES, k=whole(1), temperature=number(1e-3), bs=whole(1))
+@door(train=as_codes, y=as_labels, test=as_codes, k=whole(1), temperature=number(1e-3), bs=whole(1))
 @torch.no_grad()
 def knn_scores(
     train, # codes (n, d), or curves (n, T, d)
@@ -45,7 +43,7 @@ def knn_scores(
 ) -> np.ndarray: # (m, classes), or (m, T, classes)
     "Votes for each class among the nearest training codes by cosine similarity"
     if test.ndim == 2: return knn_scores(train[:, None], y, test[:, None], k, temperature, n_classes, bs, device)[:, 0]
-    _fit_together(train, y, test)
+    _fit_together(train, y, test, n_classes)
     if k > len(train): refuse('k', k, f'at most {len(train)}, the number of training images')
     device = as_device(device)
     to, classes = lambda a: F.normalize(torch.from_numpy(a).to(device), dim=-1), F.one_hot(torch.from_numpy(y), n_classes or -1).float().to(device)
@@ -55,12 +53,12 @@ def knn_scores(
         return torch.einsum('mk,mkc->mc', ((s - s[:, :1]) / temperature).exp(), classes[near])
     return np.concatenate([torch.stack([votes(test[i:i+bs, t], b) for t, b in enumerate(bank)], 1).cpu().numpy() for i in range(0, len(test), bs)])
 
-def _fit_together(train, y, test):
-    if len(train) != len(y): refuse('y', y, f'one label for each of the {len(train)} training images')
+def _fit_together(train, y, test, n_classes):
+    as_labels('y', y, len(train), n_classes or y.max() + 1)
     if train.shape[1:] != test.shape[1:]: refuse('test', test, f'codes as those to train, (m, {", ".join(map(str, train.shape[1:]))})')
 
 # %% ../nbs/09b_standard.ipynb #7cd1a714
-@door(train=_CODES, y=_Y, test=_CODES, epochs=whole(1), bs=whole(1), lr=number(0), momentum=number(0, 1), weight_decay=number(0), seed=SEED)
+@door(train=as_codes, y=as_labels, test=as_codes, epochs=whole(1), bs=whole(1), lr=number(0), momentum=number(0, 1), weight_decay=number(0), seed=SEED)
 def linear_scores(
     train, # codes (n, d), or curves (n, T, d)
     y, # labels (n,)
@@ -78,8 +76,8 @@ def linear_scores(
     "Scores of a linear layer trained by SGD on frozen codes"
     settings = n_classes, epochs, bs, lr, momentum, weight_decay, standardise, seed, device
     if test.ndim == 2: return linear_scores(train[:, None], y, test[:, None], *settings)[:, 0]
-    _fit_together(train, y, test)
-    mean, std = (train.mean(0), train.std(0) + 1e-6) if standardise else (0., 1.)
+    _fit_together(train, y, test, n_classes)
+    mean, std = (train.mean(0), (std := train.std(0)) + 1e-6 * np.clip(std.max(), 1e-20, 1)) if standardise else (0., 1.)
     device = as_device(device)
     x, test = (torch.from_numpy((a - mean) / std).to(device) for a in (train, test))
     w = _fit_linear(x, torch.from_numpy(y).to(device), n_classes or int(y.max()) + 1, epochs, bs, dict(lr=lr * bs / 256, momentum=momentum, weight_decay=weight_decay), seed)
@@ -120,6 +118,6 @@ def standard_probes(
         scores['linear'] = linear_scores(train, y, test, n, **linear)
         for probe, s in scores.items():
             shares = pd.DataFrame({f'top{k}': top_k(s, true, k) for k in top})
-            rows.append(shares.assign(task=task, time=list(map(str, curves['test'].times)), probe=probe, chance=np.bincount(true).max() / len(true)))
+            rows.append(shares.assign(task=task, time=list(map(str, curves['test'].times)), probe=probe, chance=np.bincount(as_labels('labels', true)).max() / len(true)))
             if log: log(f'{task} {probe}: top-1 {shares.top1.max():.1%} at t = {rows[-1].time[shares.top1.argmax()]}')
     return pd.concat(rows, ignore_index=True)[['task', 'time', 'probe', 'chance', *shares]]

@@ -47,9 +47,11 @@ def _draw_shapes(shape, geometry, size): # classes (n,), centre x, y and half wi
     return alpha
 
 # %% ../nbs/02a_synthetic.ipynb #bb93a17f
+_DRAWS = 13 # random numbers of an image
+
 def _draw_factors(n, rng): # labels: task -> int64 (n,); x, y, r (n, 3) in image widths; colours (n, 2, 3)
     "Labels, places and colours of `n` images"
-    u = rng.random((n, 13))
+    u = rng.random((n, _DRAWS))
     bg, fg, rgb = _draw_colours(u[:, :8])
     loc, shape = (u[:, 8]*16).astype(int), (u[:, 9]*len(SHAPES)).astype(int)
     cell = np.stack([loc%4, loc//4], 1) # column, row
@@ -62,13 +64,16 @@ def draw_synthetic(
     size:int, # height and width in pixels
     seed, # of numpy's generator: an integer, or a tuple of them
     block:int=1024, # images drawn at a time
+    first:int=0, # number of the first one
 ): # images uint8 (n, size, size, 3), labels: task -> int64 (n,), vocabs: task -> class names
     "Synthetic images and their labels; image `i` of a seed is the same for every `n`"
-    labels, geometry, rgb = _draw_factors(n, np.random.default_rng(seed))
-    images = np.empty((n, size, size, 3), np.uint8)
+    rng, images, labels = np.random.default_rng(seed), np.empty((n, size, size, 3), np.uint8), []
+    rng.bit_generator.advance(_DRAWS*first)
     for i in range(0, n, block):
-        s = slice(i, i+block)
-        images[s] = _blend(_draw_shapes(labels['shape'][s], geometry[s], size), rgb[s])
+        y, geometry, rgb = _draw_factors(min(block, n - i), rng)
+        images[i:i+block] = _blend(_draw_shapes(y['shape'], geometry, size), rgb)
+        labels.append(y)
+    labels = {k: np.concatenate([y[k] for y in labels]) for k in labels[0]}
     cells = [f'r{i}c{j}' for i in range(4) for j in range(4)]
     return images, labels, dict(background=list(COLOURS), foreground=list(COLOURS), location=cells, shape=list(SHAPES))
 

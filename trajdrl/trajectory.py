@@ -6,7 +6,7 @@
 __all__ = ['encode', 'TrajectoryStore', 'encode_data', 'Curves']
 
 # %% ../nbs/07_trajectory.ipynb #3b7078c4
-import hashlib, time
+import hashlib, time, warnings
 from collections.abc import Iterable
 from numbers import Integral
 from os import PathLike
@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from .core import (IMAGES, LOG, PATH, Rule, alone_in, as_times, door, hash_arrays, is_empty, known, list_file, list_files, load_json, number, of_kind,
+from .blocks import free_pages
+from .core import (IMAGES, LOG, PATH, Rule, alone_in, as_array, as_times, door, hash_arrays, is_empty, known, list_file, list_files, load_json, number, of_kind,
                           one_of, provenance, refuse, reserved_array, save_bytes, save_json, time_grid, whole)
 from .data import ImageData, to_float
 from .encoder import Encoder
@@ -57,8 +58,10 @@ def _as_images(images, encoder): # of any form that `encode` takes -> bytes (n, 
     if isinstance(images, ImageData): images = images.images
     numbers = isinstance(images, torch.Tensor) or isinstance(images, np.ndarray) and images.dtype.kind in 'uif'
     x = images if numbers else _stacked(images, encoder.size, {1: 'L', 3: 'RGB'}.get(encoder.channels))
-    if not isinstance(x, torch.Tensor): x = torch.as_tensor(np.ascontiguousarray(x))
-    if x.is_floating_point(): return IMAGES('images', x).float()
+    if not isinstance(x, torch.Tensor): x = torch.from_numpy(np.ascontiguousarray(a := as_array(x), np.float32 if a.dtype.kind == 'f' else None))
+    if x.is_floating_point():
+        if x.numel() and 0 <= x.min() < x.max() <= 1: warnings.warn('images lie in [0, 1], but floats in [-1, 1] are meant; give 2*x - 1')
+        return IMAGES('images', x).float()
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[-1] != encoder.channels or not len(x): refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
     return x
 
@@ -68,9 +71,8 @@ _FORMS = 'paths, PIL images, bytes (n, h, w, c), floats in [-1, 1] (n, c, h, w),
 def _stacked(images, size, mode):
     "Paths, PIL images and arrays as one array"
     def one(im):
-        if isinstance(im, (str, PathLike)): return read_images(im, size, mode)[0]
-        if isinstance(im, Image.Image): return np.asarray(ImageOps.fit(im.convert(mode), (size, size))).reshape(size, size, -1)
-        return np.asarray(im)
+        if isinstance(im, (str, PathLike, Image.Image)): return read_images(im, size, mode)[0]
+        return as_array(im)
     images = [images] if isinstance(images, (str, PathLike, Image.Image)) or not isinstance(images, Iterable) else list(images)
     if images and all(isinstance(im, (str, PathLike)) for im in images): return read_images(images, size, mode)
     arrays = [one(im) for im in images]
@@ -93,10 +95,10 @@ class TrajectoryStore:
     ):
         self.path = Path(path)
         if not (self.path/'store.json').exists(): raise FileNotFoundError(f'{path} holds no store (no store.json); make one with encode_data')
-        self.meta = load_json(self.path/'store.json')
+        self.meta = _sound(self.path/'store.json')
         self._match(encoder, data)
         n, T, d = self.meta['shape']
-        self.codes, self._labels = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks)))
+        self.codes, self._labels = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks)), np.int64)
         self.mean, self.std = self._open('stats', (2, T, d)) # (T, d) each
 
     times = property(lambda self: as_times(self.meta['times']), doc='The exact times, sorted')
@@ -108,6 +110,18 @@ class TrajectoryStore:
         return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
 
 # %% ../nbs/07_trajectory.ipynb #5b17e845
+def _sound(path):
+    "The record of a store, every entry of its kind"
+    meta, whole_ = load_json(path), lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0
+    try:
+        n, T, d = meta['shape']
+        ends, vocabs = list(meta['splits'].values()), meta['vocabs']
+        good = all(map(whole_, (n, T, d, meta['done']))) and len(as_times(meta['times'])) == T and all(isinstance(v, list) for v in vocabs.values())
+        good = good and [0, *(b for _, b in ends)] == [*(a for a, _ in ends), n] and all(whole_(a) and a <= b for a, b in ends)
+    except Exception: good = False
+    if not good: raise ValueError(f'{path} is not the record of a store; delete the folder and encode again')
+    return meta
+
 @patch
 def _match(self:TrajectoryStore, encoder, data):
     "Refuses a store that is cut short, made by another encoder, or from other data"
@@ -117,14 +131,14 @@ def _match(self:TrajectoryStore, encoder, data):
     if meta['done'] < meta['shape'][0]: raise ValueError(f'{self.path} is cut short: {meta["done"]} of {meta["shape"][0]} images; finish it with encode_data')
 
 @patch
-def _open(self:TrajectoryStore, name, shape):
-    "One of the store's arrays, mapped from disk, of the shape it must have"
-    return _mapped(known(self.path/f'{name}.npy'), shape)
+def _open(self:TrajectoryStore, name, shape, dtype=np.float32):
+    "One of the store's arrays, mapped from disk, of the shape and type it must have"
+    return _mapped(known(self.path/f'{name}.npy'), shape, dtype)
 
-def _mapped(path, shape, mode='r'):
-    try: a = np.load(path, mmap_mode=mode)
-    except (OSError, ValueError, EOFError) as e: error = e
-    else: error = None if a.shape == shape and not a.dtype.hasobject else f'shape {a.shape}, not {shape}'
+def _mapped(path, shape, dtype=np.float32, mode='r'):
+    try: a = np.lib.format.open_memmap(path, mode=mode) # never an archive or a pickle
+    except Exception as e: error = e
+    else: error = None if a.shape == shape and a.dtype == dtype else f'{a.dtype} {a.shape}, not {np.dtype(dtype)} {shape}'
     if error: raise ValueError(f'{path} is damaged or missing ({error}); delete the folder and encode again')
     return a
 
@@ -163,8 +177,8 @@ def _origin(out, encoder, data, times, bf16):
 def _begin(out, data, meta):
     "The record of the store in `out`; where nothing is done yet, its files are laid out"
     if (out/'store.json').exists(): meta = load_json(out/'store.json')
-    if meta['done']: return meta
-    list_files(out)
+    if meta['done'] or (out/'shards').exists(): return meta
+    list_files(out, above=False)
     save_json(out/'store.json', meta)
     reserved_array(out/'codes.npy', meta['shape'])
     save_bytes(out/'labels.npy', lambda f: np.save(f, data.targets()))
@@ -174,18 +188,19 @@ def _begin(out, data, meta):
 def _fill(out, encoder, data, times, bs, bf16, log, save_every, meta):
     "Encodes what is not done, saving every few seconds"
     n, first, start = len(data), meta['done'], time.monotonic()
-    codes, last = _mapped(out/'codes.npy', tuple(meta['shape']), 'r+'), start
+    codes, last = _mapped(out/'codes.npy', tuple(meta['shape']), mode='r+'), start
     sha = _sha_of_done(codes, meta)
     for i in range(first, n, bs):
         codes[i:i+bs] = block = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
         sha.update(np.ascontiguousarray(block).data)
+        free_pages(data.images)
         if time.monotonic() - last >= save_every or i + bs >= n:
             last = time.monotonic()
-            codes.flush()
+            codes.flush(), free_pages(codes)
             meta.update(done=min(i + bs, n), sha256=sha.copy().hexdigest())
             if meta['done'] == n: _save_stats(out, codes[data.splits['train']]), list_file(out/'codes.npy', meta['sha256'])
             save_json(out/'store.json', meta)
-            speed = (meta['done'] - first) / max(last - start, 1e-6)
+            speed = (meta['done'] - first) / max(last - start, 1e-9) # clocks may stand still
             left = (n - meta['done']) / speed / 60
             if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {left:.1f} min left')
 
@@ -203,6 +218,7 @@ def _save_stats(out, train, block=1024):
     for i in range(0, len(train), block):
         z = train[i:i+block] - shift
         total, square = total + z.sum(0), square + (z**2).sum(0)
+        free_pages(train)
     mean = total / len(train)
     std = np.sqrt(np.maximum(square / len(train) - mean**2, 0))
     save_bytes(out/'stats.npy', lambda f: np.save(f, np.stack([mean + shift, std]).astype(np.float32)))

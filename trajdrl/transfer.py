@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .attention import fit_heads, over_seeds, read_head, regrid, _facts, _found_or_made, _time_left
+from .attention import fit_heads, read_head, regrid, _facts, _found_or_made, _time_left
 from .core import *
 from .downstream import PAPER_LRS, check_head, check_plan, late_text, settings_text, store_tasks, _prepare
+from .results import over_seeds
 from .sde import VESDE
 
 # %% ../nbs/11a_transfer.ipynb #25e198aa
