@@ -93,6 +93,7 @@ def from_pretrained(cls:Pretrained,
         except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
     config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
     if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
+    known(folder/'model.safetensors')
     return cls._fill(cls._outline(folder/'config.json', config), folder, as_device('cpu' if map_location is None else map_location)).eval()
 
 # %% ../nbs/03_encoder.ipynb #0f9d61a0
