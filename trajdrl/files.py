@@ -29,7 +29,7 @@ def _png_without_broken_notes(raw):
         n = 12 + int.from_bytes(raw[i:i+4], 'big')
         kind, chunk = raw[i+4:i+8], raw[i:i+n]
         good = zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], 'big') and len(chunk) == n
-        if not good and not kind[:1].islower(): raise ValueError('the PNG file is damaged or cut short')
+        if not good and (not kind[:1].islower() or kind == b'tRNS'): raise ValueError('the PNG file is damaged or cut short')
         if good: kept.append(chunk)
         if kind == b'IEND': return b''.join(kept)
         i += n
@@ -50,10 +50,10 @@ def _upright(im):
     try: return ImageOps.exif_transpose(im)
     except Exception: return im # its EXIF is broken, its pixels are not
 
-def _eight_bits(im):
+def _eight_bits(im, form): # the form of its file; mode I has 16 bits in PNG and PGM files, else 32
     if im.mode[0] not in 'IF': return im
     a = np.asarray(im)
-    if im.mode == 'F' or a.min() < 0 or a.max() > 65535: raise ValueError(f'pixels of mode {im.mode}, whose scale is not known; save it with 8 or 16 bits a channel')
+    if im.mode == 'F' or im.mode == 'I' and form not in ('PNG', 'PPM'): raise ValueError(f'pixels of mode {im.mode}, whose scale is not known; save it with 8 or 16 bits a channel')
     return Image.fromarray(np.round(a / 257).astype(np.uint8))
 
 def _opaque(im):
@@ -68,7 +68,9 @@ def read_image(
     mode:str='RGB', # PIL's mode: 'RGB', or 'L' (grey)
 ) -> np.ndarray: # uint8 (size, size, 3), or (size, size) for grey
     "One image as bytes; a `ValueError` with its name if it is damaged"
-    try: im = _opaque(_eight_bits(_upright(_open(file)))).convert(mode)
+    try:
+        im = _open(file)
+        im = _opaque(_eight_bits(_upright(im), im.format)).convert(mode)
     except Exception as e:
         name = 'the image' if isinstance(file, bytes) else getattr(file, 'filename', 'the PIL image') if isinstance(file, Image.Image) else file
         raise ValueError(f'{name} cannot be read as an image: {e}') from None
@@ -204,12 +206,14 @@ def _split_per_class(y, seed=0): # 'train' or 'test' (n,)
     return part
 
 # %% ../nbs/02_files.ipynb #ddf7202f
-PART_NAMES = {k: part for part, names in dict(train='train training trainset train_set', valid='valid val validation validate dev', test='test testing testset test_set').items() for k in names.split()}
+PART_NAMES = {k: part for part, names in dict(train='train training', valid='valid val validation validate dev', test='test testing').items() for k in names.split()}
+
+def _part_of(name): return PART_NAMES.get(re.sub('[-_ ]?(set|data|images)$', '', name.strip().lower())) # also test_set, Training Set, val-images
 
 def _parts_of(folders, root): # names of folders -> part -> name
     parts = {}
     for o in folders:
-        if part := PART_NAMES.get(o.lower()):
+        if part := _part_of(o):
             if part in parts: raise ValueError(f'{root} has two folders for one part, {parts[part]} and {o}; leave one of them')
             parts[part] = o
     return parts
@@ -263,9 +267,9 @@ def _files_of(column, root):
     return np.array([str(f) for f in files])
 
 def _parts_by_name(column): # 'train', 'valid', 'test' (n,)
-    names = column.astype(str).str.strip().str.lower()
-    if odd := sorted(set(names) - set(PART_NAMES)): raise ValueError(f'column {column.name} holds {_some(odd, 5)}; give train, valid or test to each row')
-    part = names.map(PART_NAMES).to_numpy(str)
+    part = column.astype(str).map(_part_of)
+    if odd := sorted(set(column[part.isna()].astype(str))): raise ValueError(f'column {column.name} holds {_some(odd, 5)}; give train, valid or test to each row')
+    part = part.to_numpy(str)
     if 'test' not in part: part[part == 'valid'] = 'test'
     if not {'train', 'test'} <= set(part): raise ValueError(f'column {column.name} knows no images to {"test on" if "train" in part else "train on"}; give train and test, or leave it out')
     return part
