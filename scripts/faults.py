@@ -122,9 +122,9 @@ def results(folder):
     found = {}
     for p in sorted(Path(folder).rglob('*')):
         name = p.relative_to(folder).as_posix()
-        if p.name == 'log.csv': found[name] = pd.read_csv(p).drop(columns=['images_per_s', 'seconds']).to_csv()
+        if p.suffix == '.csv': found[name] = pd.read_csv(p, dtype=str).drop(columns=['images_per_s', 'seconds'], errors='ignore').to_csv() # but for how long it took
         elif p.suffix == '.safetensors': found[name] = {k: v.numpy().tobytes() for k, v in load_file(p).items()}
-        elif p.suffix in ('.csv', '.npy'): found[name] = p.read_bytes()
+        elif p.suffix == '.npy': found[name] = p.read_bytes()
         elif '.part-' in name: found[name] = 'left over'
     return found
 
@@ -261,12 +261,13 @@ def main():
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--out', default=OUT, help='table of the counts')
     p.add_argument('--kinds', default='clock,damage,twice,full,random,kill,power')
+    p.add_argument('--commands', default=','.join(COMMANDS))
     args = p.parse_args()
     torch.set_num_threads(1)
     global SPACE
     with tempfile.TemporaryDirectory() as SPACE:
         suite, start = Suite(SPACE, args.part, args.seed, []), time.monotonic()
-        names = ['run', 'separate'] if args.short else list(COMMANDS)
+        names = ['run', 'separate'] if args.short else args.commands.split(',')
         suite.reference(names)
         few = args.short
         n = lambda short, whole: short if few else max(1, round(args.part * whole))
