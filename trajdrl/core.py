@@ -506,7 +506,7 @@ def read_table(
     "A table; a `ValueError` names a file that is damaged"
     known(path)
     try:
-        table = pd.read_csv(path, **kwargs)
+        table = pd.read_csv(path, **{'float_precision': 'round_trip', **kwargs}) # to the bit
         if Path(path).read_bytes()[-1:] != b'\n': raise ValueError('its last line has no end')
     except ValueError as e: raise ValueError(f'{path} is cut short or no table ({e}); delete it to make it anew') from None
     return table
