@@ -185,12 +185,12 @@ class SeparateSettings:
 def _measure_separation(run, s, log):
     store = curves_for(run, time_grid(s.granularity))
     table = separation(store, s.granularity, tasks=[t for t in store.tasks if len(store.vocabs[t]) > 1], n_pairs=s.pairs)
-    with atomic_path(run.path/'separation.csv') as p: table.round(5).to_csv(p, index=False)
+    save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
     log(f'{s.pairs} pairs of test images at {s.granularity + 1} times')
 
 ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
                                 'How far apart pairs of test images are at t = 0, and at most along the curve (equation 5). Takes seconds, and measures anew each time.',
-                                dict(separation=TableFile('separation.csv', ['scale', 'at_zero', 'sup', 'time'], 'trajdrl_separate DIR', pd.read_csv)))
+                                dict(separation=TableFile('separation.csv', ['scale', 'at_zero', 'sup', 'time'], 'trajdrl_separate DIR', read_table)))
 
 # %% ../nbs/15_analyses.ipynb #b0235292
 def _of_dimension(run, d, log):
@@ -223,6 +223,6 @@ def analyse(
     for t in getattr(s, 'tasks', ()): one_of(run.config['data']['tasks'])('tasks', t)
     if not run.imported: run.encoder() # says how to finish it
     for d in getattr(s, 'd', ()) or [run.settings.d]:
-        own = _of_dimension(run, d, log)
-        try: a.measure(own, s, lambda line: log(line, f'd={d}' if own is not run else ''))
-        except TableError as e: raise ValueError(f'{own.path}: {e}; or delete the table to measure anew') from None
+        with run.alone(), (own := _of_dimension(run, d, log)).alone():
+            try: a.measure(own, s, lambda line: log(line, f'd={d}' if own is not run else ''))
+            except TableError as e: raise ValueError(f'{own.path}: {e}; or delete the table to measure anew') from None

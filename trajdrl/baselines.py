@@ -30,7 +30,7 @@ from .encoder import Encoder
 from .heads import HEADS
 from .optimizer import OPTIMIZERS
 from .run import *
-from .run import atomic_folder, head_kw
+from .run import head_kw
 from .settings import each, make_settings, opt
 from .trajectory import encode_data
 

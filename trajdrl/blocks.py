@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from .core import LOG, PATH, door, whole
+from .core import LOG, PATH, door, reserved_array, whole
 
 # %% ../nbs/00a_blocks.ipynb #6d4c272b
 def free_pages(
@@ -28,7 +28,7 @@ def _open_or_make(path, shape, dtype):
     "An array on disk to be written, at first of zeros"
     if not path.exists():
         part = path.with_name(f'.part-{path.name}')
-        np.lib.format.open_memmap(part, 'w+', dtype, tuple(shape)).flush()
+        reserved_array(part, shape, dtype).flush()
         os.replace(part, path)
     return np.lib.format.open_memmap(path, 'r+')
 

@@ -170,7 +170,7 @@ def _begin(prog, description, argv, log):
 def _say_report(run, log):
     "Writes the report and says where it is"
     if rank_distrib(): return
-    page, total = run.report(), sum(r['seconds'] for r in run.config['stages'].values())
+    with run.alone(): page, total = run.report(), sum(r['seconds'] for r in run.config['stages'].values())
     log(f'done; {clock(total)} of computing in all, at most {peak_memory():.2f} GB of memory')
     log(f'report: {page}')
 
@@ -205,9 +205,10 @@ def _stage(f, stage, names, argv, then):
         p.settings(ProbeSettings, _preset_line, names)
         given, more = _parse(p, argv)
         log, run = Progress(), Run(more['dir'], device=more.get('device'))
-        run.change(stage, given)
-        run.finish([stage], log)
-        then(run, log)
+        with run.alone():
+            run.change(stage, given)
+            run.finish([stage], log)
+            then(run, log)
     return run_command(f.__name__, body, argv)
 
 _ENCODE = 'granularity', 'encode_bs'
@@ -264,7 +265,7 @@ def trajdrl_predict(
         given.pop('debug', None)
         table = predict(run, log=lambda line: print(line, file=sys.stderr), **given)
         if out is None: return print(table.to_csv(index=False, lineterminator='\n'), end='')
-        with atomic_path(out) as tmp: table.to_csv(tmp, index=False)
+        save_bytes(out, table.to_csv(index=False))
     return run_command('trajdrl_predict', body, argv)
 
 # %% ../nbs/19_cli.ipynb #d82c63ce
@@ -289,9 +290,10 @@ def analysis_command(
         p.settings(a.settings, lambda f: f'{meaning(f)} [{as_text(f.default)}]')
         given, more = _parse(p, argv)
         run = Run(more['dir'], device=more.get('device'))
-        analyse(run, name, log, **given)
-        log(f'figures: {draw_figures(run.path)}')
-        if run.finished('probe'): run.report() # which shows some of them
+        with run.alone():
+            analyse(run, name, log, **given)
+            log(f'figures: {draw_figures(run.path)}')
+            if run.finished('probe'): run.report() # which shows some of them
     return run_command(f'trajdrl_{name}', body, argv)
 
 # %% ../nbs/19_cli.ipynb #clianalb

@@ -32,7 +32,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, one_of, refuse, time_grid, to_unit, whole
+from .core import (IMAGES, LOG, SEED, Rule, as_time, as_times, atomic_path, door, known, mean_interval, number, of_kind, one_of, read_table, refuse,
+                          save_bytes, time_grid, to_unit, whole)
 from .encoder import Encoder, sample_code
 from .optimizer import OPTIMIZERS
 from .score import DATA_STD, ScoreNet
@@ -176,7 +177,9 @@ def save_checkpoint(
     step:int, # steps done
 ):
     "Writes all that training depends on to one safetensors file, atomically"
-    with atomic_path(path) as p: save_file({k: v.detach().contiguous() for k, v in _state(learn).items()}, p, metadata={'step': str(step), **_made_with(learn)})
+    state = {k: v.detach().contiguous() for k, v in _state(learn).items()}
+    with atomic_path(path, sum(v.nbytes for v in state.values())) as p:
+        save_file(state, p, metadata={'step': str(step), 'log': json.dumps(learn.run_log.rows), **_made_with(learn)})
 
 # %% ../nbs/05_diffusion.ipynb #e1306659
 @door(learn=_LEARNER)
@@ -198,14 +201,16 @@ def load_checkpoint(
     opt = learn.opt.opt.state_dict()
     for k, v in part('opt.').items(): opt['state'].setdefault(int(k.split('.')[0]), {})[k.split('.')[1]] = v
     learn.opt.opt.load_state_dict(opt)
+    learn.run_log.rows = json.loads(meta['log'])
     return int(meta['step'])
 
 # %% ../nbs/05_diffusion.ipynb #b6c2d593
 def _read_checkpoint(path):
     "What a checkpoint says of itself, and its tensors by name"
+    known(path)
     try:
         with safe_open(path, 'pt') as f: meta, state = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-        return {k: meta[k] for k in ('step', 'optimizer', 'sde')}, state
+        return {'log': '[]'} | {k: meta[k] for k in ('step', 'optimizer', 'sde')} | meta, state
     except Exception as e: raise ValueError(f'checkpoint {path} cannot be read ({e}); delete it to start again') from None
 
 # %% ../nbs/05_diffusion.ipynb #28986121
@@ -220,11 +225,11 @@ class RunLog(Callback):
     @property
     def checkpoint(self): return self.out/'checkpoint'/'last.safetensors' if self.out else None
     def before_fit(self): self.run, self.losses = not hasattr(self.learn, 'lr_finder') and not hasattr(self, 'gather_preds'), []
-    def before_train(self): self.start, self.losses = time.time(), []
+    def before_train(self): self.start, self.losses = time.monotonic(), []
     def after_loss(self):
         if self.training: self.losses.append(self.loss.detach())
         if not torch.isfinite(self.loss): raise FloatingPointError(self._nan())
-    def after_train(self): self.seconds = time.time() - self.start
+    def after_train(self): self.seconds = time.monotonic() - self.start
     def after_cancel_validate(self): self.recorder.cancel_valid = False # cut short on purpose: the mean of what was read counts
     def after_epoch(self):
         if self.losses: self._round() # not so after `validate`
@@ -247,11 +252,15 @@ def _round(self:RunLog):
     if rank_distrib(): return
     if self.out:
         save_checkpoint(self.learn, self.checkpoint, step)
-        with atomic_path(self.out/'log.csv') as p: pd.DataFrame(self.rows).to_csv(p, index=False)
-    left = (self.n_epoch - self.epoch - 1) * (time.time() - self.start)
+        self.save()
+    left = (self.n_epoch - self.epoch - 1) * (time.monotonic() - self.start)
     total = self.n_epoch * len(self.dls.train)
     if self.log: self.log(f'train step {step}/{total}  loss {self.rows[-1]["train_loss"]:.4g}  valid {self.rows[-1]["valid_loss"]:.4g}  '
                           f'{speed:.0f} images/s  {left / 60:.1f} min left')
+@patch
+def save(self:RunLog):
+    "Writes the rows to `log.csv`"
+    save_bytes(self.out/'log.csv', pd.DataFrame(self.rows).to_csv(index=False))
 
 # %% ../nbs/05_diffusion.ipynb #728893e5
 class DiffusionLearner(Learner):
@@ -392,7 +401,8 @@ def _resume(learn):
     step = load_checkpoint(learn, log.checkpoint)
     n = learn.dls.train.n_steps
     if step % n: raise ValueError(f'the checkpoint is of step {step}, no multiple of {n}; resume with the steps and every it was begun with')
-    log.rows = [r for r in pd.read_csv(log.out/'log.csv').to_dict('records') if r['step'] <= step]
+    if not log.rows: log.rows = [r for r in read_table(log.out/'log.csv').to_dict('records') if r['step'] <= step] # a checkpoint of version 0.2
+    log.save()
     return step // n
 
 # %% ../nbs/05_diffusion.ipynb #a5b79804

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import nn
 
 import trajdrl
-from .core import PATH, TRUTH, Rule, as_device, door, load_json, number, of_kind, one_of, refuse, whole
+from .core import PATH, TRUTH, Rule, as_device, door, known, load_json, number, of_kind, one_of, refuse, whole
 from .sde import SDE, VESDE, as_t, make_sde
 
 # %% ../nbs/03_encoder.ipynb #f7f8b43c
@@ -93,6 +93,7 @@ def from_pretrained(cls:Pretrained,
         except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
     config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
     if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
+    known(folder/'model.safetensors')
     return cls._fill(cls._outline(folder/'config.json', config), folder, as_device('cpu' if map_location is None else map_location)).eval()
 
 # %% ../nbs/03_encoder.ipynb #0f9d61a0

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from sklearn.neighbors import NearestNeighbors
 
 # %% ../nbs/16_explorer.ipynb #24aa65b6
@@ -228,13 +228,13 @@ def save(self:_TaskHeads, file, origin:str):
     "Writes the heads"
     parts = dict(curve=self.curve.state_dict(), points=self.points.state_dict(), attention=dict(mean=self.mean))
     flat = {f'{k}.{n}': v.contiguous() for k, part in parts.items() for n, v in part.items()}
-    with atomic_path(file) as p: save_file(flat, p, dict(origin=origin, acc=json.dumps(self.acc)))
+    save_bytes(file, save(flat, dict(origin=origin, acc=json.dumps(self.acc))))
 
 @patch
 def load(self:_TaskHeads, file, origin:str) -> bool:
     "Takes the heads from `file`, if they are there and of that origin"
     try:
-        with safe_open(file, 'pt') as f: note, flat = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
+        with safe_open(known(file), 'pt') as f: note, flat = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
         if note.get('origin') != origin: return False
         part = lambda k: {n.removeprefix(f'{k}.'): v for n, v in flat.items() if n.startswith(f'{k}.')}
         self.curve.load_state_dict(part('curve')), self.points.load_state_dict(part('points'))
@@ -273,7 +273,7 @@ def heads(self:Explorer,
         found.fit(train, valid, n_classes)
         try: found.save(file, origin)
         except OSError as e:
-            if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror}).')
+            if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror or e}).')
     if kept := self._kept(task): found.points, found.acc = kept.stack, {**found.acc, 'points': kept.valid_acc}
     return self.read.setdefault(task, found)
 

@@ -364,7 +364,7 @@ def draw_figures(
                 continue
             path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
             with shown_axis(*t.axis(dataset)): label_axes(fig)
-            with atomic_path(path) as f: fig.savefig(f)
+            save_bytes(path, fig.savefig)
             parts += [fx.H2(title), picture(path, title)]
             if log: log(title)
     return _page(Path(folder), t, parts, missing)

@@ -55,10 +55,11 @@ def import_run(
     if T == 2: refuse('codes', codes, 'codes at one point of the axis, or at three or more: a granularity has no two points')
     settings = make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given)
     run = Run(_free(out, settings), settings, command, device)
-    run.config['data'] = _facts(store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True))
+    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True)
+    run.config['data'] = _facts(store)
     _settle(run.settings, run.config['data']['tasks'])
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True
-    run.save()
+    with alone_in(run.path): list_files(run.path, above=False), run.save()
     return run
 
 def _facts(store): # what a run's record says of its data

@@ -89,12 +89,13 @@ def save(self:KeptHead,
     s = self.stack
     made = dict(width=s.d, n_classes=s.n_classes, p=s.masks.p, dtype=str(s.dtype).removeprefix('torch.'), settings=s.kwargs)
     tensors = {k: v.detach().cpu().contiguous() for k, v in s.named_parameters()} | dict(scale=self.scale.contiguous())
-    with atomic_path(path) as p: save_file(tensors, p, dict(trajdrl_head=json.dumps(dict(**self.note, made=made), default=list)))
+    with atomic_path(path, sum(v.nbytes for v in tensors.values())) as p: save_file(tensors, p, dict(trajdrl_head=json.dumps(dict(**self.note, made=made), default=list)))
 
 def read_note(
     path, # a file that `KeptHead.save` wrote
 ) -> dict:
     "What a file says of its head, without its weights"
+    known(path)
     try:
         with safe_open(path, 'pt') as f: return json.loads(f.metadata()['trajdrl_head'])
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as e: raise _unfit(path, e) from None

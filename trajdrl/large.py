@@ -15,10 +15,10 @@ from fastai.torch_core import num_distrib, rank_distrib
 from filelock import FileLock
 
 from .blocks import free_pages
-from .core import LOG, PATH, door, load_json, number, refuse, save_json, whole
+from .core import LOG, PATH, _digest, door, list_file, load_json, number, refuse, save_json, whole
 from .data import ImageData, to_float
 from .encoder import Encoder
-from .trajectory import _DATA, _ENCODER, _TIMES, TrajectoryStore, _begin, _encode_block, _save_stats, encode_data
+from .trajectory import _DATA, _ENCODER, _TIMES, TrajectoryStore, _begin, _encode_block, _origin, _save_stats, encode_data
 
 # %% ../nbs/07e_large.ipynb #ddd1422e
 def wait_for_others():
@@ -39,7 +39,9 @@ def _done(notes, n): # which of n blocks are encoded, by whomsoever
 
 def _note(path, done):
     part = path.with_suffix('.part')
-    with open(part, 'wb') as f: np.save(f, done)
+    with open(part, 'wb') as f:
+        np.save(f, done)
+        f.flush(), os.fsync(f.fileno())
     os.replace(part, path)
 
 # %% ../nbs/07e_large.ipynb #90fe71b7
@@ -72,7 +74,9 @@ def encode_shards(
 
 # %% ../nbs/07e_large.ipynb #26a062a5
 def _begin_shards(out, encoder, data, times, bf16, bs):
-    meta = _begin(out, encoder, data, times, bf16)
+    meta = _origin(out, encoder, data, times, bf16)
+    out.mkdir(parents=True, exist_ok=True)
+    meta = _begin(out, data, meta)
     notes = out/'shards'
     if not notes.exists():
         notes.mkdir()
@@ -81,7 +85,8 @@ def _begin_shards(out, encoder, data, times, bf16, bs):
 
 def _complete(out, data, meta):
     _save_stats(out, np.load(out/'codes.npy', mmap_mode='r')[data.splits['train']])
-    save_json(out/'store.json', {**meta, 'done': len(data)})
+    list_file(out/'codes.npy', sha256 := _digest(out/'codes.npy'))
+    save_json(out/'store.json', {**meta, 'done': len(data), 'sha256': sha256})
     for f in (out/'shards').iterdir(): f.unlink()
     (out/'shards').rmdir()
 

@@ -241,7 +241,7 @@ def write_page(
     "Writes a page that opens offline"
     head = fx.Head(fx.Meta(charset='utf-8'), fx.Meta(name='viewport', content='width=device-width, initial-scale=1'), fx.Title(title), fx.Style(_CSS))
     page = fx.Html(head, fx.Body(fx.Main(*parts)), lang='en')
-    with atomic_path(path) as p: p.write_text(fx.to_xml(page, indent=False), encoding='utf-8')
+    save_bytes(path, fx.to_xml(page, indent=False))
     return path
 
 def main_granularity(
@@ -280,7 +280,7 @@ def _draw(run, df):
     tables, at = run.path, df[df.granularity == main_granularity(df.granularity.unique())]
     tasks, files = list(at.task.unique()), dict(accuracy={}, granularity={})
     def draw(name, plot, *args, **kwargs): return save_plot(run.path/'figures'/f'{name}.png', plot, *args, **kwargs)
-    if not run.imported: files['loss'] = draw('loss', plot_loss, pd.read_csv(tables/'log.csv'), size=(6.4, 3.2))
+    if not run.imported: files['loss'] = draw('loss', plot_loss, read_table(tables/'log.csv'), size=(6.4, 3.2))
     if (tables/'code_use.csv').exists(): files['code_use'] = draw('code_use', plot_code_use, _code_use(run), size=(6.4, 3.2))
     for k in 'decodes', 'mixes':
         if (tables/f'{k}.png').exists(): files[k] = draw(k, plot_rows, tables/f'{k}.png', size=(6.4, 4.6))
@@ -291,7 +291,7 @@ def _draw(run, df):
     if 'mlp' in set(at['head']): files['known'] = draw('known', plot_chance_corrected, at, size=size)
     return files
 
-def _code_use(run): return pd.read_csv(run.path/'code_use.csv', dtype=dict(time=str))
+def _code_use(run): return read_table(run.path/'code_use.csv', dtype=dict(time=str))
 
 # %% ../nbs/13_report.ipynb #2c67095c
 def _intro(run):
@@ -343,7 +343,7 @@ def _decode_part(run, files):
     if 'decodes' not in files or 'mixes' not in files: return []
     shown = [picture(files[k], text) for k, text in dict(decodes='Decodes of single points and of the curve', mixes='Decodes of mixtures').items()]
     rows = [{'decoded': r.part, 'distance from its image': f'{r.rmse:.3f} ({r.lo:.3f} to {r.hi:.3f})', 'from another image': f'{r.other:.3f}'}
-            for r in pd.read_csv(run.path/'decode_error.csv').itertuples()]
+            for r in read_table(run.path/'decode_error.csv').itertuples()]
     return [fx.H2('What comes back from a curve'), fx.Div(*shown, cls='figures'), fx.P(_DECODED, cls='soft'), html_table(rows, _DISTANCE)]
 
 _CODE = ('The loss of equation 4 on validation images, with each image\'s own code and with the code of another, under the same noise: its '
@@ -400,7 +400,7 @@ def report(self:Run) -> Path:
     df = read_rows(self.path/'results.csv')
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
     at = df[df.granularity == main_granularity(df.granularity.unique())]
-    with atomic_path(self.path/'summary.csv') as p: summarise(df).to_csv(p, index=False)
+    save_bytes(self.path/'summary.csv', summarise(df).to_csv(index=False))
     with shown_axis(*self.axis()):
         files = _draw(self, df)
         parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_times_part(self), *_backing(self, df, files)

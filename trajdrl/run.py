@@ -6,8 +6,9 @@
 __all__ = ['STAGES', 'Run', 'make_networks', 'start_run', 'plot_samples', 'Progress']
 
 # %% ../nbs/12_run.ipynb #f3317338
-import dataclasses, os, shlex, shutil, sys, time
-from contextlib import contextmanager
+import dataclasses, os, shlex, sys, time
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 try: import resource
 except ImportError: resource = None # not on Windows
@@ -76,6 +77,18 @@ def _read_config(self:Run):
     except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
 
+@patch
+@contextmanager
+def alone(self:Run):
+    "Keeps other processes from writing into the folder; the record is read anew, since another may have gone on with the run"
+    if rank_distrib(): # the first of several processes of one run holds it for all
+        yield
+        return
+    with alone_in(self.path) as first:
+        list_files(self.path, above=False)
+        if first and (self.path/'config.json').exists(): self.config = self._read_config()
+        yield
+
 def _settings_of(config): return Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
 
 @patch(as_prop=True)
@@ -109,6 +122,10 @@ def change(self:Run,
     given:dict, # new values
 ):
     "Gives a stage that has not begun other settings"
+    with self.alone(): self._change(stage, given)
+
+@patch
+def _change(self:Run, stage, given):
     _settle(dataclasses.replace(self.settings, **given), self.config['data']['tasks'])
     differ = {k: v for k, v in given.items() if getattr(self.settings, k) != v}
     begun = self.path/dict(encode='trajectory', probe='results.csv')[stage]
@@ -116,6 +133,7 @@ def change(self:Run,
         k = next(iter(differ))
         raise ValueError(f'{begun} was begun with {k} {as_text(getattr(self.settings, k))}, not {as_text(differ[k])}; leave that out, or delete it')
     self.config['settings'].update(differ)
+    self.save()
 
 # %% ../nbs/12_run.ipynb #6ef6080a
 def peak_memory() -> float: # in GB; NaN where the system does not tell
@@ -135,14 +153,20 @@ def clock(
 @contextmanager
 def stage(self:Run, name):
     "Records how long the block took, and that it was finished if it was"
-    record, start = self.config['stages'][name], time.time()
-    try:
-        yield record
-        record['finished'] = True
-    finally:
-        peak = max(peak_memory(), record.get('peak_gb', 0))
-        record.update(seconds=round(record['seconds'] + time.time() - start, 2), peak_gb=round(peak, 3))
-        self.save()
+    with self.alone():
+        start = time.monotonic()
+        try: yield self.config['stages'][name]
+        except BaseException:
+            with suppress(OSError): self._note(name, start) # not more than the error itself
+            raise
+        self._note(name, start, finished=True)
+
+@patch
+def _note(self:Run, name, start, **more):
+    record = self.config['stages'][name]
+    peak = max(peak_memory(), record.get('peak_gb', 0))
+    record.update(seconds=round(record['seconds'] + time.monotonic() - start, 2), peak_gb=round(peak, 3), **more)
+    self.save()
 
 # %% ../nbs/12_run.ipynb #fe628ee9
 @patch
@@ -208,7 +232,7 @@ def _free(out, s):
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
     if (out/'config.json').exists(): raise ValueError(f'{out} holds a run already; add --resume to finish it, or give another --out')
-    if out.exists() and any(out.iterdir()): raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
+    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.'] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
 def _settle(s, tasks):
@@ -241,22 +265,12 @@ def start_run(
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
     run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
                               tasks={t: len(data.vocabs[t]) for t in data.tasks})
-    try: run.save()
-    except OSError as e: raise ValueError(f'--out {out} cannot be written to ({e.strerror}); give another folder') from None
+    try:
+        with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
+    except OSError as e:
+        if not e.strerror: raise # ours: a full disk, another process
+        raise ValueError(f'--out {out} cannot be written to ({e.strerror}); give another folder') from None
     return run
-
-# %% ../nbs/12_run.ipynb #cf04878e
-@contextmanager
-def atomic_folder(
-    path, # where the folder shall be
-):
-    "A new folder beside `path` that takes its name when the block ends well"
-    part = Path(path).with_name(f'.{Path(path).name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
 
 # %% ../nbs/12_run.ipynb #e189ab03
 def plot_samples(
@@ -290,7 +304,7 @@ def save_plot(
     fig = Figure(figsize=size, dpi=120, layout='constrained')
     plot(*args, ax=fig.subplots(), **kwargs)
     label_axes(fig)
-    with atomic_path(path) as p: fig.savefig(p)
+    save_bytes(path, partial(fig.savefig, format='png'))
     return Path(path)
 
 # %% ../nbs/12_run.ipynb #0423362a
@@ -300,8 +314,8 @@ def train(self:Run,
 ):
     "Trains the run's networks, or what is left of it, and saves the encoder"
     s, learn = self.settings, self.learner(self.path, log)
-    if not rank_distrib(): save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
     with self.stage('train') as record:
+        if not rank_distrib(): save_plot(self.path/'figures'/'samples.png', plot_samples, self.load(), size=(9.2, 3.6))
         sizes = [f'{n_params(m):,}' for m in (learn.model.encoder, learn.model.score)]
         log(f'{s.steps:,} steps on {learn.dls.device}, {sizes[0]} parameters in the encoder, {sizes[1]} in the score network')
         rows = train_diffusion(learn, s.steps, s.every, s.warmup, s.schedule, resume=True)
@@ -334,7 +348,7 @@ def use_of_code(self:Run,
     if path.exists() or len(images) < 3: return
     encoder, score = self.networks()
     found = code_use(encoder, score, to_float(images).to(next(score.parameters()).device))
-    with atomic_path(path) as p: found.to_csv(p, index=False)
+    save_bytes(path, found.to_csv(index=False))
     log(code_use_text(found)[1])
 
 # %% ../nbs/12_run.ipynb #d84e4118
@@ -348,9 +362,11 @@ def decode(self:Run,
     encoder, score = self.networks()
     x0 = to_float(self.load().subset('test').images[:n]).to(next(score.parameters()).device)
     parts = decode_parts(score, encoder, x0, n=steps)
-    with atomic_path(self.path/'decode_error.csv') as p: decode_errors(parts).to_csv(p, index=False)
-    save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
-    save_rows(self.path/'mixes.png', decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps))
+    mixes = decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
+    with self.alone():
+        save_bytes(self.path/'decode_error.csv', decode_errors(parts).to_csv(index=False))
+        save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
+        save_rows(self.path/'mixes.png', mixes)
 
 # %% ../nbs/12_run.ipynb #b9233c25
 @patch
@@ -367,9 +383,9 @@ def encode(self:Run,
     "Encodes the run's images on all its times"
     s, encoder, data = self.settings, self.encoder(), self.load()
     with self.stage('encode') as record:
-        start = time.time()
+        start = time.monotonic()
         encode_shards(encoder, data, union_times(*s.granularity), self.path/'trajectory', bs=s.encode_bs, bf16=s.bf16, log=log)
-        record.update(images_per_s=round(len(data) / (time.time() - start), 1))
+        record.update(images_per_s=round(len(data) / max(time.monotonic() - start, 1e-6), 1))
 
 @patch
 def store(self:Run) -> TrajectoryStore:
@@ -402,17 +418,18 @@ def probe(self:Run,
 ):
     "Trains all heads on the run's curves"
     store = self.store()
-    if not self.imported: self.use_of_code(log)
-    with self.stage('probe'): self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
+    with self.stage('probe'):
+        if not self.imported: self.use_of_code(log)
+        self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:
     "Prints lines with the time since the start"
-    def __init__(self): self.start = time.time()
+    def __init__(self): self.start = time.monotonic()
     def __call__(self,
         line:str, # what to say
         stage:str='', # put before the line, unless it begins so
-    ): rank_distrib() or print(f'{clock(time.time() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
+    ): rank_distrib() or print(f'{clock(time.monotonic() - self.start):>7}  {line if line.startswith(stage) else f"{stage} {line}"}', flush=True)
 
 @patch
 def finish(self:Run,
@@ -421,13 +438,14 @@ def finish(self:Run,
 ):
     "Does what is left of `stages`"
     log = log or Progress()
-    for name in stages:
-        if name == 'probe': # heads are small: of several processes the first trains them, alone
-            if rank_distrib(): return
-            leave_others()
-        record = self.config['stages'][name]
-        if self.finished(name): log(f'found finished, nothing to do (it took {clock(record["seconds"])})', name)
-        else:
-            getattr(self, name)(lambda line: log(line, name))
-            log(f'finished in {clock(record["seconds"])}, at most {record["peak_gb"]:.2f} GB of memory', name)
-        if name != 'probe': wait_for_others()
+    with self.alone():
+        for name in stages:
+            if name == 'probe': # heads are small: of several processes the first trains them, alone
+                if rank_distrib(): return
+                leave_others()
+            record = self.config['stages'][name]
+            if self.finished(name): log(f'found finished, nothing to do (it took {clock(record["seconds"])})', name)
+            else:
+                getattr(self, name)(lambda line: log(line, name))
+                log(f'finished in {clock(record["seconds"])}, at most {record["peak_gb"]:.2f} GB of memory', name)
+            if name != 'probe': wait_for_others()

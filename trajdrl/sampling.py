@@ -8,6 +8,7 @@ __all__ = ['conditioned', 'sample_heun', 'sample_ode', 'sample_pc', 'log_likelih
 
 # %% ../nbs/06_sampling.ipynb #68007604
 import json, math
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from scipy.integrate import solve_ivp
 from torch import nn
 
-from .core import IMAGES, SEED, Rule, as_time, as_times, atomic_path, door, mean_interval, number, of_kind, refuse, whole
+from .core import IMAGES, SEED, Rule, as_time, as_times, door, known, mean_interval, number, of_kind, refuse, save_bytes, whole
 from .encoder import Encoder
 from .score import ScoreNet
 from .sde import SDE
@@ -241,14 +242,14 @@ def save_rows(
     flat = ((tiles + 1) * 127.5).round().byte().permute(0, 3, 1, 4, 2).reshape(rows * h, b * w, c).numpy()
     info = PngInfo()
     info.add_text('rows', json.dumps(list(parts)))
-    with atomic_path(path) as p: Image.fromarray(flat[..., 0] if c == 1 else flat).save(p, format='PNG', pnginfo=info)
+    save_bytes(path, partial(Image.fromarray(flat[..., 0] if c == 1 else flat).save, format='PNG', pnginfo=info))
 
 # %% ../nbs/06_sampling.ipynb #c38bb54e
 def _load_rows(path): # of `save_rows` -> names, pixels (rows * h, b * w) or (rows * h, b * w, 3), uint8
     "Names and pixels of a PNG from `save_rows`"
     try:
-        with Image.open(path) as im: return json.loads(im.text['rows']), np.array(im)
-    except (UnidentifiedImageError, AttributeError, KeyError): refuse('path', str(path), 'a file of save_rows')
+        with Image.open(known(path)) as im: return json.loads(im.text['rows']), np.array(im)
+    except (UnidentifiedImageError, SyntaxError, AttributeError, KeyError): refuse('path', str(path), 'a file of save_rows')
 
 # %% ../nbs/06_sampling.ipynb #b1381a83
 def plot_rows(

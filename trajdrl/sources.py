@@ -7,14 +7,14 @@ __all__ = ['store_from_arrays', 'axis_of', 'times_at', 'shown_axis', 'point_text
            'CurveEncoder', 'encode_curves', 'UNetCodes', 'ViTCodes']
 
 # %% ../nbs/07b_sources.ipynb #21b11246
-import os, shutil
+import shutil
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 from zlib import crc32
 
@@ -24,7 +24,8 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import LOG, PATH, SEED, Rule, as_array, as_time, as_times, door, hash_arrays, in_order, of_kind, one_of, provenance, refuse, save_json, whole
+from .core import (LOG, PATH, SEED, Rule, as_array, as_time, as_times, atomic_folder, door, hash_arrays, in_order, is_empty, list_file, list_files, of_kind, one_of,
+                          provenance, refuse, reserved_array, save_bytes, save_json, whole)
 from .data import to_float
 from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
@@ -133,21 +134,18 @@ def store_from_arrays(
     meta = dict(data=name, fingerprint=hash_arrays(targets, order, repr(vocabs)), kind='arrays', times=list(map(str, times)), bf16=False, axis=dict(name=axis_name, labels=labels_at),
                 shape=[len(order), T, d], done=len(order), vocabs=vocabs, splits=dict(zip(rows, map(list, zip(ends, ends[1:])))))
     _refuse_other(path, meta)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(mkdtemp(dir=path.parent, prefix=f'.{path.name}.'))
-    try:
-        os.chmod(new, 0o755)
+    with atomic_folder(path) as new:
+        list_files(new, above=False)
         meta['encoder'] = _write(new, codes, rows, bs, log)
-        np.save(new/'labels.npy', targets), np.save(new/'rows.npy', order)
+        for k, a in dict(labels=targets, rows=order).items(): save_bytes(new/f'{k}.npy', lambda f: np.save(f, a))
         save_json(new/'store.json', dict(meta, made_with=provenance()))
-        if not _refuse_other(path, meta): _rename(new, path)
-    finally: shutil.rmtree(new, ignore_errors=True)
+        if _refuse_other(path, meta): shutil.rmtree(new) # it is there
     return TrajectoryStore(path)
 
 # %% ../nbs/07b_sources.ipynb #57335a17
 def _refuse_other(path, meta): # is this store there already?
     "Refuses a folder of something else"
-    if path.is_file() or path.is_dir() and any(path.iterdir()) and not (path/'store.json').exists(): refuse('path', str(path), 'a new folder')
+    if path.is_file() or not (path/'store.json').exists() and not is_empty(path): refuse('path', str(path), 'a new folder')
     if not (path/'store.json').exists(): return False
     have = TrajectoryStore(path).meta
     if other := [k for k, v in meta.items() if have.get(k) != v]:
@@ -157,7 +155,7 @@ def _refuse_other(path, meta): # is this store there already?
 def _write(new, codes, rows, bs, log): # digest of the codes
     "Codes in the order of the splits, and the statistics of those to train"
     n = sum(map(len, rows.values()))
-    out, at, bad = np.lib.format.open_memmap(new/'codes.npy', 'w+', np.float32, (n, *codes.shape[1:])), 0, []
+    out, at, bad = reserved_array(new/'codes.npy', (n, *codes.shape[1:])), 0, []
     for r in rows.values():
         for i in range(0, len(r), bs):
             z = _floats(codes, r[i:i+bs])
@@ -168,10 +166,6 @@ def _write(new, codes, rows, bs, log): # digest of the codes
     out.flush()
     _save_stats(new, out[:len(rows['train'])])
     return hash_arrays(out)
-
-def _rename(new, path):
-    if path.exists(): path.rmdir() # empty
-    os.rename(new, path)
 
 # %% ../nbs/07b_sources.ipynb #21e36675
 def axis_of(

@@ -6,7 +6,7 @@
 __all__ = ['encode', 'TrajectoryStore', 'encode_data', 'Curves']
 
 # %% ../nbs/07_trajectory.ipynb #3b7078c4
-import time, warnings
+import hashlib, time, warnings
 from collections.abc import Iterable
 from numbers import Integral
 from os import PathLike
@@ -18,7 +18,8 @@ from fastcore.basics import patch
 from PIL import Image
 
 from .blocks import free_pages
-from .core import IMAGES, LOG, PATH, Rule, as_array, as_times, atomic_path, door, hash_arrays, load_json, number, of_kind, one_of, provenance, refuse, save_json, time_grid, whole
+from .core import (IMAGES, LOG, PATH, Rule, alone_in, as_array, as_times, door, hash_arrays, is_empty, known, list_file, list_files, load_json, number, of_kind,
+                          one_of, provenance, refuse, reserved_array, save_bytes, save_json, time_grid, whole)
 from .data import ImageData, to_float
 from .encoder import Encoder
 from .files import read_images
@@ -132,8 +133,10 @@ def _match(self:TrajectoryStore, encoder, data):
 @patch
 def _open(self:TrajectoryStore, name, shape, dtype=np.float32):
     "One of the store's arrays, mapped from disk, of the shape and type it must have"
-    path = self.path/f'{name}.npy'
-    try: a = np.lib.format.open_memmap(path, mode='r') # never an archive or a pickle
+    return _mapped(known(self.path/f'{name}.npy'), shape, dtype)
+
+def _mapped(path, shape, dtype=np.float32, mode='r'):
+    try: a = np.lib.format.open_memmap(path, mode=mode) # never an archive or a pickle
     except Exception as e: error = e
     else: error = None if a.shape == shape and a.dtype == dtype else f'{a.dtype} {a.shape}, not {np.dtype(dtype)} {shape}'
     if error: raise ValueError(f'{path} is damaged or missing ({error}); delete the folder and encode again')
@@ -154,45 +157,59 @@ def encode_data(
     "Encodes a data set into a store, or finishes one that was interrupted"
     out, train = Path(out), data.splits.get('train', slice(0, 0))
     if train.start == train.stop: refuse('data', data, 'images with a train split, whose statistics a store keeps; encode takes images without')
-    _fill(out, encoder, data, times, bs, bf16, log, save_every, _begin(out, encoder.eval(), data, times, bf16))
+    meta = _origin(out, encoder.eval(), data, times, bf16)
+    with alone_in(out): _fill(out, encoder, data, times, bs, bf16, log, save_every, _begin(out, data, meta))
     return TrajectoryStore(out, encoder, data)
 
 # %% ../nbs/07_trajectory.ipynb #cdf160ca
-def _begin(out, encoder, data, times, bf16):
-    "The record of the store in `out`: that of the one begun there, if it is the same, else a new one"
+def _origin(out, encoder, data, times, bf16):
+    "The record of a store with nothing done; refused if `out` holds something else"
     origin = dict(data=data.name, fingerprint=data.fingerprint, encoder=_encoder_hash(encoder), kind=encoder.kind,
                   times=list(map(str, times)), bf16=bf16)
     if (out/'store.json').exists():
         meta = load_json(out/'store.json')
         differs = [k for k, v in origin.items() if meta.get(k) != v]
         if differs: refuse('out', str(out), f'another folder; this one holds curves of another origin (other {", ".join(differs)})')
-        return meta
-    if out.is_file() or out.exists() and any(out.iterdir()): refuse('out', str(out), 'a new folder; this is not a store')
-    shape = [len(data), len(times), encoder.d]
-    out.mkdir(parents=True, exist_ok=True)
-    np.lib.format.open_memmap(out/'codes.npy', 'w+', np.float32, tuple(shape)).flush()
-    np.save(out/'labels.npy', data.targets())
+    elif out.is_file() or not is_empty(out): refuse('out', str(out), 'a new folder; this is not a store')
     splits = {k: [s.start, s.stop] for k, s in data.splits.items()}
-    meta = dict(**origin, shape=shape, done=0, vocabs=data.vocabs, splits=splits, made_with=provenance())
+    return dict(**origin, shape=[len(data), len(times), encoder.d], done=0, vocabs=data.vocabs, splits=splits, made_with=provenance())
+
+def _begin(out, data, meta):
+    "The record of the store in `out`; where nothing is done yet, its files are laid out"
+    if (out/'store.json').exists(): meta = load_json(out/'store.json')
+    if meta['done'] or (out/'shards').exists(): return meta
+    list_files(out, above=False)
     save_json(out/'store.json', meta)
+    reserved_array(out/'codes.npy', meta['shape'])
+    save_bytes(out/'labels.npy', lambda f: np.save(f, data.targets()))
     return meta
 
 # %% ../nbs/07_trajectory.ipynb #8eb1c012
 def _fill(out, encoder, data, times, bs, bf16, log, save_every, meta):
     "Encodes what is not done, saving every few seconds"
-    n, first, start = len(data), meta['done'], time.time()
-    codes, last = np.load(out/'codes.npy', mmap_mode='r+'), start
+    n, first, start = len(data), meta['done'], time.monotonic()
+    codes, last = _mapped(out/'codes.npy', tuple(meta['shape']), mode='r+'), start
+    sha = _sha_of_done(codes, meta)
     for i in range(first, n, bs):
-        codes[i:i+bs] = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
+        codes[i:i+bs] = block = _encode_block(encoder, to_float(data.images[i:i+bs]), times, bf16)
+        sha.update(np.ascontiguousarray(block).data)
         free_pages(data.images)
-        if time.time() - last >= save_every or i + bs >= n:
-            last, meta['done'] = time.time(), min(i + bs, n)
+        if time.monotonic() - last >= save_every or i + bs >= n:
+            last = time.monotonic()
             codes.flush(), free_pages(codes)
-            if meta['done'] == n: _save_stats(out, codes[data.splits['train']])
+            meta.update(done=min(i + bs, n), sha256=sha.copy().hexdigest())
+            if meta['done'] == n: _save_stats(out, codes[data.splits['train']]), list_file(out/'codes.npy', meta['sha256'])
             save_json(out/'store.json', meta)
             speed = (meta['done'] - first) / max(last - start, 1e-9) # clocks may stand still
             left = (n - meta['done']) / speed / 60
             if log: log(f'encode {meta["done"]}/{n} images at {len(times)} times  {speed:.0f} images/s  {left:.1f} min left')
+
+def _sha_of_done(codes, meta):
+    "SHA-256 of the file as far as it is done; refused if that is not what was written"
+    with open(codes.filename, 'rb') as f: sha = hashlib.sha256(f.read(codes.offset))
+    for i in range(0, meta['done'], 1024): sha.update(codes[i:min(i + 1024, meta['done'])].data)
+    if meta.get('sha256', now := sha.hexdigest()) != now: raise ValueError(f'{codes.filename} is damaged; delete its folder and encode again')
+    return sha
 
 # %% ../nbs/07_trajectory.ipynb #b3195a23
 def _save_stats(out, train, block=1024):
@@ -204,7 +221,7 @@ def _save_stats(out, train, block=1024):
         free_pages(train)
     mean = total / len(train)
     std = np.sqrt(np.maximum(square / len(train) - mean**2, 0))
-    with atomic_path(out/'stats.npy') as p: np.save(p, np.stack([mean + shift, std]).astype(np.float32))
+    save_bytes(out/'stats.npy', lambda f: np.save(f, np.stack([mean + shift, std]).astype(np.float32)))
 
 # %% ../nbs/07_trajectory.ipynb #05ca67a1
 class Curves:
