@@ -118,6 +118,10 @@ def _method(f):
     METHODS[f.__name__.strip('_')] = f
     return f
 
+# %% ../nbs/15b_looks.ipynb #8b43b05f
+_SEARCH = 20 # epochs of the heads of a search, at most
+def _short(epochs): return max(1, min(_SEARCH, epochs // 2))
+
 # %% ../nbs/15b_looks.ipynb #57d64279
 def _uniform_times(K): return {1: time_grid(1), 2: as_times([0, 1])}.get(K) or time_grid(K - 1)
 
@@ -141,14 +145,14 @@ def _label_free(curves, tasks, K, **_):
 
 # %% ../nbs/15b_looks.ipynb #ca279d4f
 @_method
-def _greedy(curves, tasks, K, epochs=40, bs=256, hidden=256, lrs=_LRS, seed=0, found=None, **_):
+def _greedy(curves, tasks, K, epochs=80, bs=256, hidden=256, lrs=_LRS, seed=0, found=None, **_):
     "`found`: task -> times that were added before, to go on from"
     sets = {}
     for t in tasks:
         have = list((found or {}).get(t, ()))[:K]
         while len(have) < K:
             tries = [tuple(sorted([*have, s])) for s in curves.times if s not in have]
-            best = read_times(curves, [(t, s) for s in tries], lrs[:1], [seed], max(1, epochs // 2), bs, hidden).valid_acc.idxmax()
+            best = read_times(curves, [(t, s) for s in tries], lrs[:1], [seed], _short(epochs), bs, hidden).valid_acc.idxmax()
             have += [s for s in tries[best] if s not in have]
         sets[t] = [tuple(sorted(have))]
     return sets, len(curves.times)
@@ -173,8 +177,8 @@ def _conditioned(curves, tasks, K, refine=0, **kwargs):
     return {t: [s] for t, s in found.items()}, len(curves.times)
 
 # %% ../nbs/15b_looks.ipynb #f94c9338
-def _for_learning(kw): # half the epochs, as in the greedy search
-    return {k: kw[k] for k in ('starts', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)), epochs=max(1, kw.get('epochs', 40) // 2))
+def _for_learning(kw):
+    return {k: kw[k] for k in ('starts', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)), epochs=_short(kw.get('epochs', 80)))
 
 # %% ../nbs/15b_looks.ipynb #d03873ec
 class TimesTable(Table):
@@ -205,7 +209,7 @@ def compare_times(
     methods=None, # of `METHODS`, or 'variable'; all that can be done if `None`
     out=None, # a CSV file to which finished rows are added, and where they are found again
     seeds=3, # heads that read each set
-    epochs:int=40, # passes over the training curves
+    epochs:int=80, # passes over the training curves
     bs:int=256, # batch size
     hidden:int=256, # hidden units
     lrs=_LRS, # learning rates of the heads
@@ -303,7 +307,7 @@ def times_gain(
     head:str='mlp_joined', # which head reads
 ) -> pd.DataFrame: # task, K, gain, lo, hi, p, n
     "What one way to choose times gains over another at equal K, paired over encoders, or over heads where there is one encoder"
-    acc = df[df['head'] == head].groupby(['method', 'task', 'K', unit_of(df)], sort=False).test_acc.mean()
+    acc = df[df['head'] == head].groupby(['method', 'task', 'K', unit_of(df)]).test_acc.mean()
     pairs = [(t, K) for t, K in acc[method].index.droplevel(-1).unique() if (against, t, K) in acc.index.droplevel(-1)]
     return pd.DataFrame([dict(task=t, K=K, **paired_difference(acc[method, t, K], acc[against, t, K])) for t, K in pairs])
 
@@ -376,7 +380,7 @@ class TimesSettings:
     seeds:int = opt(3, 'heads that read each set', whole(1))
     starts:int = opt(6, 'sets that learning starts from', whole(1))
     refine:int = opt(10, 'steps of learned times through the encoder', whole(0))
-    epochs:int = opt(40, 'passes over the training curves', whole(1))
+    epochs:int = opt(80, 'passes over the training curves; a search makes 20 at most', whole(1))
     n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(1))
     n_test:int|None = opt(None, 'curves to test on; all if none', whole(1))
 

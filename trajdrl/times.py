@@ -178,7 +178,7 @@ def _reader(self:CurveSet, sets): # M lists of G sets of K times -> a function o
     return lambda split, rows: codes[split][rows][:, at].movedim(0, 2).flatten(3)
 
 # %% ../nbs/14b_times.ipynb #b47d2f84
-_LRS = 3e-3, 1e-3, 3e-4
+_LRS = 1e-2, 3e-3, 1e-3
 
 # %% ../nbs/14b_times.ipynb #6707b762
 @door(seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), head=one_of(['mlp_joined', 'transformer']))
@@ -187,7 +187,7 @@ def read_times(
     sets, # pairs of a task and K times, the same K for all; or of a tuple of tasks and one set for each
     lrs=_LRS, # learning rates
     seeds=3, # how many heads, or which
-    epochs:int=40, # passes over the training curves; the best on validation is kept
+    epochs:int=80, # passes over the training curves; the best on validation is kept
     bs:int=256, # batch size
     hidden:int=256, # hidden units of the MLP
     head:str='mlp_joined', # or 'transformer', for sets of one task
