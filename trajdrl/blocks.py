@@ -6,13 +6,12 @@
 __all__ = ['free_pages', 'stored_array']
 
 # %% ../nbs/00a_blocks.ipynb #72a2d7a8
-import mmap, os, time
+import mmap, time
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
-from .core import LOG, PATH, door, reserved_array, whole
+from .core import LOG, PATH, door, reserved_array, whole, _hold, _rename
 
 # %% ../nbs/00a_blocks.ipynb #6d4c272b
 def free_pages(
@@ -29,7 +28,7 @@ def _open_or_make(path, shape, dtype):
     if not path.exists():
         part = path.with_name(f'.part-{path.name}')
         reserved_array(part, shape, dtype).flush()
-        os.replace(part, path)
+        _rename(part, path)
     return np.lib.format.open_memmap(path, 'r+')
 
 def _stamps(path): return Path(path).with_suffix('.blocks.npy')
@@ -48,7 +47,7 @@ def stored_array(
     "An array on disk; its rows are made as far as they are not there"
     (n, *_), path, bad, start, new = shape, Path(path).expanduser(), [], time.time(), 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name('.lock')):
+    with _hold(path.parent, wait=-1): # as long as it takes
         a, stamps = _open_or_make(path, shape, dtype), _open_or_make(_stamps(path), [-(-n // block)], np.int64)
         for k, i in enumerate(range(0, n, block)):
             j = min(i + block, n)

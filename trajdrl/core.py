@@ -6,9 +6,9 @@
 __all__ = ['LEVEL', 'SEED', 'LOG', 'PATH', 'IMAGES', 'TRUTH', 'SEEDS', 'CURVES', 'PAPER_GRANULARITIES', 'LIST', 'refuse', 'Rule',
            'number', 'whole', 'one_of', 'Registry', 'of_kind', 'door', 'as_array', 'as_codes', 'as_labels', 'as_device',
            'as_time', 'as_times', 'in_order', 'time_grid', 'union_times', 'alone_in', 'is_empty', 'list_files',
-           'list_file', 'known', 'load_json', 'DiskFull', 'atomic_path', 'save_bytes', 'save_json', 'reserved_array',
-           'atomic_folder', 'hash_arrays', 'provenance', 'fast_bf16', 'read_table', 'Table', 'TableError', 'to_unit',
-           'mean_interval', 'plot_heatmap']
+           'list_file', 'known', 'load_json', 'DiskFull', 'atomic_path', 'save_bytes', 'save_json', 'read_tensors',
+           'reserved_array', 'atomic_folder', 'hash_arrays', 'provenance', 'fast_bf16', 'read_table', 'Table',
+           'TableError', 'to_unit', 'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import errno, hashlib, inspect, io, json, os, platform, re, shutil, tempfile
@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from safetensors import safe_open
 from scipy import stats
 
 # %% ../nbs/00_core.ipynb #602b0568
@@ -245,6 +246,11 @@ def _sync(path):
     try: os.fsync(fd)
     finally: os.close(fd)
 
+def _rename(tmp, path):
+    "What is on disk takes its name, also there"
+    os.replace(tmp, path)
+    _sync(path.parent)
+
 def _make_folder(path):
     new = [p for p in (path, *path.parents) if not p.exists()]
     path.mkdir(parents=True, exist_ok=True)
@@ -321,8 +327,7 @@ def _write_list(book, files):
     tmp = book.with_name(_PART + book.name)
     tmp.write_text('{\n' + ',\n'.join(f' {json.dumps(k)}: {json.dumps(v)}' for k, v in files.items()) + '\n}\n')
     _sync(tmp)
-    os.replace(tmp, book)
-    _sync(book.parent)
+    _rename(tmp, book)
 
 # %% ../nbs/00_core.ipynb #1789dae9
 def list_files(
@@ -399,8 +404,7 @@ def _commit(tmp, path):
     "Gives a finished file its name, once it is on disk and listed"
     _sync(tmp)
     _enter({path: _stamp(tmp, anew=True)})
-    os.replace(tmp, path)
-    _sync(path.parent)
+    _rename(tmp, path)
 
 # %% ../nbs/00_core.ipynb #bb418253
 def save_bytes(
@@ -420,6 +424,22 @@ def save_json(
 ):
     "Writes `obj` to `path` as indented JSON, atomically"
     save_bytes(path, json.dumps(obj, indent=1, default=str) + '\n')
+
+# %% ../nbs/00_core.ipynb #tens0002
+_FLOATS = 'F16', 'BF16', 'F32' # the types of weights that are read, by safetensors' names
+
+def read_tensors(
+    path, # a safetensors file
+    shapes:dict, # name -> shape, `None` where a side may have any length
+) -> dict: # name -> tensor
+    "Its tensors; a `ValueError`, before they take memory, if its header has other names, shapes or types"
+    with safe_open(known(path), 'pt') as f:
+        have = {k: f.get_slice(k) for k in f.keys()}
+        if odd := min(set(shapes) ^ set(have), default=None): raise ValueError(f'{odd} is missing' if odd in shapes else f'{odd} is not known')
+        for k, v in have.items():
+            fits = len(shapes[k]) == len(v.get_shape()) and all(n in (None, m) for n, m in zip(shapes[k], v.get_shape()))
+            if not fits or v.get_dtype() not in _FLOATS: raise ValueError(f'{k} is {v.get_dtype()} {v.get_shape()}, not floats {list(shapes[k])}')
+        return {k: f.get_tensor(k) for k in shapes}
 
 # %% ../nbs/00_core.ipynb #6ff22488
 def reserved_array(
@@ -458,8 +478,7 @@ def atomic_folder(
         _sync(part)
         _enter({(p if (part/LIST).exists() else path/p.relative_to(part)): _stamp(p, anew=True) for p in files})
         shutil.rmtree(path, ignore_errors=True)
-        os.rename(part, path)
-        _sync(path.parent)
+        _rename(part, path)
     except Exception as e:
         if not _is_full(e): raise
         raise DiskFull(path, sum(p.stat().st_size for p in part.rglob('*'))) from None
@@ -472,10 +491,12 @@ def hash_arrays(
     "SHA-256, in hexadecimal, of the shapes, types and bytes of `arrays`, each as of `as_array`"
     h = hashlib.sha256()
     for a in arrays:
-        if not hasattr(a, 'blocks'): a = np.frombuffer(a.encode(), dtype=np.uint8) if isinstance(a, str) else as_array(a)
+        if isinstance(a, str): a = np.frombuffer(a.encode(), dtype=np.uint8)
+        elif not hasattr(a, 'blocks'): a = as_array(a)
         if a.dtype.hasobject: refuse('arrays', a, 'arrays of numbers, or text')
         h.update(f'{a.shape}{a.dtype}'.encode())
-        for block in a.blocks() if hasattr(a, 'blocks') else [a[i:i+4096] for i in range(0, len(a), 4096)] if a.ndim else [a]: h.update(np.ascontiguousarray(block).data)
+        blocks = a.blocks() if hasattr(a, 'blocks') else (a[i:i+4096] for i in range(0, len(a), 4096)) if a.ndim else [a]
+        for block in blocks: h.update(np.ascontiguousarray(block).data)
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #9b6cb5f4
@@ -511,6 +532,7 @@ def read_table(
     except ValueError as e: raise ValueError(f'{path} is cut short or no table ({e}); delete it to make it anew') from None
     return table
 
+# %% ../nbs/00_core.ipynb #29be87c0
 class Table:
     "Tidy rows in a CSV file, or in memory"
     columns, text = (), () # that it must have; those that are read as text

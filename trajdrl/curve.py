@@ -7,8 +7,6 @@ __all__ = ['code_jvp', 'velocity', 'arc_length', 'chord_length', 'plot_speed', '
            'interpolation_weights', 'interpolation_errors', 'smallest_grid', 'plot_errors', 'span_times', 'span_error']
 
 # %% ../nbs/14a_curve.ipynb #f7825114
-from numbers import Integral
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -20,6 +18,7 @@ from torch.func import jvp
 from .core import *
 from .encoder import Encoder
 from .mine import CodePairs, cka
+from .trajectory import _grid
 
 # %% ../nbs/14a_curve.ipynb #ab301e13
 @torch.no_grad()
@@ -41,11 +40,9 @@ def velocity(
     bs:int=256, # images in a block
 ): # codes and velocities, float32 (n, T, d) each
     "The curves of images and their derivative in time"
-    encoder, times, device = encoder.eval(), _as_grid(times), next(encoder.parameters()).device
+    encoder, times, device = encoder.eval(), _grid(times), next(encoder.parameters()).device
     block = lambda x: torch.stack([torch.stack(code_jvp(encoder, x, torch.tensor(float(t), device=device))) for t in times], 2) # (2, b, T, d)
     return tuple(torch.cat([block(x.to(device)) for x in x0.split(bs)], 1).cpu().numpy())
-
-def _as_grid(times): return time_grid(times) if isinstance(times, Integral) else as_times(times) # a granularity, or times
 
 # %% ../nbs/14a_curve.ipynb #8416a39b
 @door(velocity=CURVES)

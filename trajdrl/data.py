@@ -283,6 +283,7 @@ def _draw(src, name, n, size, seed, first):
     if len(drawn[0]) != n: raise ValueError(f'draw of {name} gave {len(drawn[0])} images where {n} were asked; load fewer by n_train and n_test')
     return drawn
 
+# %% ../nbs/02b_data.ipynb #521c1ac0
 def _from_table(table, images, seed): # a listing, and a name
     if isinstance(table, pd.DataFrame):
         if images is None: refuse('images', images, 'the folder of the images that the table names')
@@ -290,6 +291,7 @@ def _from_table(table, images, seed): # a listing, and a name
     path = Path(table).expanduser()
     return list_table(read_labels(path), path.parent if images is None else images, seed), path.stem
 
+# %% ../nbs/02b_data.ipynb #521c1ac1
 def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
     if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)

@@ -401,7 +401,7 @@ def _resume(learn):
     step = load_checkpoint(learn, log.checkpoint)
     n = learn.dls.train.n_steps
     if step % n: raise ValueError(f'the checkpoint is of step {step}, no multiple of {n}; resume with the steps and every it was begun with')
-    if not log.rows: log.rows = [r for r in read_table(log.out/'log.csv').to_dict('records') if r['step'] <= step] # a checkpoint of version 0.2
+    if not log.rows: log.rows = [r for r in read_table(log.out/'log.csv').to_dict('records') if r['step'] <= step] # a checkpoint without its log
     log.save()
     return step // n
 

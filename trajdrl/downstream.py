@@ -483,7 +483,7 @@ def _prepare_grids(splits, n_classes, times, granularity=None):
 def _mean_std(x): # (T, d) each
     if not isinstance(x, OnDisk): return x.mean(0), x.std(0, correction=0)
     mean = sum(z.double().sum(0) for z in x.blocks()) / len(x)
-    return mean, (sum((z - mean).square().sum(0) for z in x.blocks()) / len(x)).sqrt()
+    return mean.float(), (sum((z - mean).square().sum(0) for z in x.blocks()) / len(x)).sqrt().float()
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, the exact times of their one grid, and a hash of both"

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from safetensors import safe_open
 from torch import nn
 
 import trajdrl
-from .core import PATH, TRUTH, Rule, as_device, door, known, load_json, number, of_kind, one_of, refuse, whole
+from .core import PATH, TRUTH, Rule, as_device, door, known, load_json, number, read_tensors, of_kind, one_of, refuse, whole
 from .sde import SDE, VESDE, as_t, make_sde
 
 # %% ../nbs/03_encoder.ipynb #f7f8b43c
@@ -93,7 +92,6 @@ def from_pretrained(cls:Pretrained,
         except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
     config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
     if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
-    known(folder/'model.safetensors')
     return cls._fill(cls._outline(folder/'config.json', config), folder, as_device('cpu' if map_location is None else map_location)).eval()
 
 # %% ../nbs/03_encoder.ipynb #0f9d61a0
@@ -109,19 +107,11 @@ def _outline(cls:Pretrained, file, config):
     except (ValueError, TypeError, RuntimeError, OverflowError) as e: raise wrong(str(e).splitlines()[0]) from None
 
 # %% ../nbs/03_encoder.ipynb #98664c47
-_FLOATS = 'F16', 'BF16', 'F32' # the types of weights that are read, by safetensors' names
-
 @patch(cls_method=True)
 def _fill(cls:Pretrained, network, folder, device):
     "`network` with the weights in `folder`, if they are its weights"
     want = {k: list(v.shape) for k, v in network.state_dict().items()}
-    try:
-        with safe_open(folder/'model.safetensors', 'pt') as f:
-            have = {k: f.get_slice(k) for k in f.keys()}
-            if odd := min(set(want) ^ set(have), default=None): raise ValueError(f'{odd} is missing' if odd in want else f'{odd} is not known')
-            for k, v in have.items():
-                if v.get_shape() != want[k] or v.get_dtype() not in _FLOATS: raise ValueError(f'{k} is {v.get_dtype()} {v.get_shape()}, not floats {want[k]}')
-            network.to_empty(device=device).load_state_dict({k: f.get_tensor(k) for k in want})
+    try: network.to_empty(device=device).load_state_dict(read_tensors(folder/'model.safetensors', want))
     except Exception as e: raise ValueError(f'{folder} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
     return network
 

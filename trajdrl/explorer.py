@@ -449,7 +449,8 @@ def say(self:_ExplorerPage, text:str='', bad:bool=False):
 def mark(self:_ExplorerPage):
     "Marks on the slider where the task's learned times are"
     times, now = self.ex.times, self.t.value
-    near = {min(times, key=lambda s: abs(s - t)) for t in self.ex.learned_times(self.task.value)}
+    self.looks = self.ex.learned_times(self.task.value)
+    near = {min(times, key=lambda s: abs(s - t)) for t in self.looks}
     self.t.unobserve(self._changed, 'value') # new options move the slider
     self.t.options, self.t.value = [(f'{float(t):.4g}' + ' ▼' * (t in near), t) for t in times], now
     self.t.observe(self._changed, 'value')
@@ -494,7 +495,7 @@ def chart(self:_ExplorerPage) -> Figure:
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
     _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{task}: where attention looks in this image', **title)
-    if looks := [float(o) for o in ex.learned_times(task)]:
+    if looks := [float(o) for o in self.looks]:
         above.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', transform=above.get_xaxis_transform(), label='learned times')
     above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
     _plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)

@@ -72,7 +72,7 @@ def read_image(
         im = _open(file)
         im = _opaque(_eight_bits(_upright(im), im.format)).convert(mode)
     except Exception as e:
-        name = 'the image' if isinstance(file, bytes) else getattr(file, 'filename', 'the PIL image') if isinstance(file, Image.Image) else file
+        name = 'the image' if isinstance(file, bytes) else getattr(file, 'filename', '') or 'the PIL image' if isinstance(file, Image.Image) else file
         raise ValueError(f'{name} cannot be read as an image: {e}') from None
     return np.asarray(im if im.size == (size, size) else ImageOps.fit(im, (size, size), Image.Resampling.BICUBIC))
 

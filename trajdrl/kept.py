@@ -113,11 +113,8 @@ def open_head(
         made, n = note.pop('made'), len(note['valid_acc'])
         make = lambda: HEADS[note['head']].make([0] * n, made['width'], made['n_classes'], made['p'], getattr(torch, made['dtype']), **made['settings'])
         with torch.device('meta'): shapes = {k: [*v.shape] for k, v in make().named_parameters()} # without memory
-        with safe_open(path, 'pt') as f:
-            have = {k: f.get_slice(k).get_shape() for k in f.keys()}
-            if have != shapes | dict(scale=[2, len(note['times']), have['scale'][2]]): raise ValueError('its weights have other names or shapes')
-            stack = make().take(note['seed'], [f.get_tensor(k) for k in shapes])
-            return KeptHead(stack.to(device), f.get_tensor('scale'), note)
+        found = read_tensors(path, shapes | dict(scale=(2, len(note['times']), None)))
+        return KeptHead(make().take(note['seed'], [found[k] for k in shapes]).to(device), found['scale'], note)
     except (OSError, SafetensorError, TypeError, KeyError, AttributeError, RuntimeError, ValueError) as e: raise _unfit(path, e) from None
 
 # %% ../nbs/08a_kept.ipynb #ba3368a0

@@ -15,7 +15,7 @@ from fastai.torch_core import num_distrib, rank_distrib
 from filelock import FileLock
 
 from .blocks import free_pages
-from .core import LOG, PATH, _digest, door, list_file, load_json, number, refuse, save_json, whole
+from .core import LOG, PATH, _digest, _rename, _sync, door, list_file, load_json, number, refuse, save_json, whole
 from .data import ImageData, to_float
 from .encoder import Encoder
 from .trajectory import _DATA, _ENCODER, _TIMES, TrajectoryStore, _begin, _encode_block, _origin, _save_stats, encode_data
@@ -39,10 +39,9 @@ def _done(notes, n): # which of n blocks are encoded, by whomsoever
 
 def _note(path, done):
     part = path.with_suffix('.part')
-    with open(part, 'wb') as f:
-        np.save(f, done)
-        f.flush(), os.fsync(f.fileno())
-    os.replace(part, path)
+    with open(part, 'wb') as f: np.save(f, done)
+    _sync(part)
+    _rename(part, path)
 
 # %% ../nbs/07e_large.ipynb #90fe71b7
 @door(encoder=_ENCODER, data=_DATA, times=_TIMES, out=PATH, bs=whole(1), log=LOG, save_every=number(0), part=whole(0), parts=whole(1))

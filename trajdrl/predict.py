@@ -54,8 +54,6 @@ def load_head(
     return open_head(df.file[df.valid_acc.idxmax()], device)
 
 # %% ../nbs/12b_predict.ipynb #1ed797d3
-_TOP = whole(1)
-
 def _listed(images): # names, what to read
     if isinstance(images, np.ndarray): return list(range(len(images))), images
     one = [images] if isinstance(images, (bytes, Image.Image)) else in_order(images)
@@ -71,7 +69,7 @@ def _answers(head, z, names, top): # one row an image and class, the most probab
                              **{'class': head.classes_[order.ravel()], 'probability': np.take_along_axis(p, order, 1).ravel()}))
 
 # %% ../nbs/12b_predict.ipynb #e52874b5
-@door(top=_TOP)
+@door(top=whole(1))
 def predict(
     run, # a `Run`, or its folder
     images, # image files, folders of them, PIL images, or bytes (n, h, w, c) of the run's size

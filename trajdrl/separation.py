@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from .core import *
-from .downstream import check_split, store_tasks
+from .downstream import store_tasks
 from .heads import standardise
 
 # %% ../nbs/14_separation.ipynb #38362634
@@ -40,8 +40,8 @@ def separation(
     tasks, curves, labels = store_tasks(store, tasks), store.curves(split, granularity), store.labels(split)
     times, x = list(curves.times), np.asarray(curves)
     if len(times) < 2 or times[0] != 0: refuse('granularity', granularity, 'one whose times are t = 0 and one more at least')
-    for t in tasks: z, _ = check_split(split, x, labels[t], len(store.vocabs[t]))
-    x = z.numpy()
+    x = as_codes(f'curves_{split}', x)
+    for t in tasks: as_labels(f'y_{split}', labels[t], len(x), len(store.vocabs[t]))
     n_pairs = whole(1, len(x) // 2)('n_pairs', n_pairs or len(x) // 2)
     (i, j), tables = (pairs := _draw_pairs(len(x), n_pairs, seed)).T, []
     same = {f'same_{t}': labels[t][i] == labels[t][j] for t in tasks}

@@ -27,6 +27,7 @@ from torch import nn
 from .core import (LOG, PATH, SEED, Rule, as_array, as_time, as_times, atomic_folder, door, hash_arrays, in_order, is_empty, list_file, list_files, of_kind, one_of,
                           provenance, refuse, reserved_array, save_bytes, save_json, whole)
 from .data import to_float
+from .files import _part_of
 from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
 # %% ../nbs/07b_sources.ipynb #548fb680
@@ -71,16 +72,14 @@ def _tasks(labels, vocabs, n): # task -> int64 (n,), task -> class names
     return {t: y for t, (y, _) in found.items()}, {t: v for t, (_, v) in found.items()}
 
 # %% ../nbs/07b_sources.ipynb #9790f5c8
-_SPLITS = {k: split for split, names in dict(train='train training trainset train_set', valid='valid val validation dev', test='test testing testset test_set').items() for k in names.split()}
-
 def _split(splits, n, seed, share=.1): # train, valid, test -> row numbers, rising
     rng = np.random.default_rng(seed)
     if splits is None: splits = dict(train=.7, valid=.1, test=.2)
     if not isinstance(splits, Mapping):
         if np.shape(splits) != (n,): refuse('splits', splits, f'shares by name, rows by name, or one name for each of the {n} rows')
         splits = {k: np.flatnonzero(np.asarray(splits) == k) for k in pd.unique(pd.Series(splits))}
-    if odd := [k for k in splits if str(k).lower() not in _SPLITS]: refuse('splits', odd[0], 'train, valid or test as the names of splits')
-    named = {k: [v for name, v in splits.items() if _SPLITS[name.lower()] == k] for k in ('train', 'valid', 'test')}
+    if odd := [k for k in splits if not _part_of(str(k))]: refuse('splits', odd[0], 'train, valid or test as the names of splits')
+    named = {k: [v for name, v in splits.items() if _part_of(name) == k] for k in ('train', 'valid', 'test')}
     if all(isinstance(v, Real) for v in splits.values()):
         shares = [sum(v) for v in named.values()]
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6: refuse('splits', splits, 'shares that add up to 1')
