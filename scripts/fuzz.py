@@ -25,7 +25,8 @@ from trajdrl.data import ImageData, to_float
 from trajdrl.downstream import probe
 from trajdrl.encoder import Encoder
 from trajdrl.heads import standardise
-from trajdrl.mine import estimate, mi_table
+from trajdrl.information import mi_table
+from trajdrl.mine import estimate
 from trajdrl.run import Run
 from trajdrl.separation import separation
 from trajdrl.settings import make_settings

@@ -24,6 +24,7 @@ from .heads import *
 from .downstream import *
 from .results import *
 from .mine import *
+from .information import *
 from .attention import *
 from .separation import *
 from .curve import *

@@ -21,7 +21,7 @@ from .disk import read_table, save_bytes, TableError
 from .data import ImageData
 from .downstream import Results, check_plan, probe_store, read_rows
 from .heads import HEADS
-from .mine import MITable, mi_table
+from .information import MITable, mi_table
 from .run import *
 from .run import Progress
 from .run import head_kw

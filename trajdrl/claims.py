@@ -16,7 +16,8 @@ from .core import as_time, mean_interval, number
 from .data import DATASETS
 from .heads import HEADS
 from .figures import Tables, main_head
-from .mine import ESTIMATORS, mi_falloff
+from .information import mi_falloff
+from .mine import ESTIMATORS
 from .report import main_granularity
 from .results import can_pair, paired_difference, paired_gain, select, summarise, unit_means, unit_of
 from .separation import separation_facts

@@ -26,7 +26,7 @@ from .core import in_order, one_of, refuse
 from .disk import load_json, save_bytes
 from .data import DATASETS
 from .looks import plot_methods, plot_times
-from .mine import plot_mi
+from .information import plot_mi
 from .report import main_granularity, picture, plot_granularity, slug, write_page
 from .results import plot_accuracy, summarise
 from .sources import axis_of, label_axes, shown_axis
