@@ -21,7 +21,6 @@ from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from torch import nn
 
-from .core import *
 from .core import as_array, as_codes, as_device, door, fast_bf16, in_order, number, one_of, refuse, Registry, Rule, whole
 from .heads import Head, HeadStack, linears, weights_from
 from .trajectory import TrajectoryStore
