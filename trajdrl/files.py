@@ -4,20 +4,27 @@
 
 # %% auto #0
 __all__ = ['ENDINGS', 'PART_NAMES', 'read_image', 'read_images', 'Listing', 'find_images', 'left_out', 'class_files',
-           'list_parts', 'list_pooled', 'list_folder', 'read_labels', 'list_table', 'slug']
+           'list_parts', 'list_pooled', 'list_folder', 'read_labels', 'list_table', 'slug', 'fetch_archive',
+           'fetch_folder']
 
 # %% ../nbs/02_files.ipynb #9f0c4f54
-import io, math, os, re, zlib
+import gzip, io, math, os, re, shutil, tarfile, zlib
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pandas as pd
+from fastdownload.core import path_stats
+from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm.auto import tqdm
 
-from .core import hash_arrays, in_order, refuse
+from .core import _PART, _rename, _sync, hash_arrays, in_order, refuse
 
 # %% ../nbs/02_files.ipynb #ad31138c
 def _most_pixels(): return Image.MAX_IMAGE_PIXELS or math.inf # PIL warns above that, and gives up at twice that
@@ -305,3 +312,57 @@ def slug(
     "A name that any file system takes, different for different names of letters, digits and spaces"
     plain = re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()[:60]
     return plain if name.isascii() and plain and len(name) <= 60 else f'{plain}_{hash_arrays(name)[:8]}'.strip('_')
+
+# %% ../nbs/02_files.ipynb #6d640953
+def _is_whole(archive, size, md5): # MD5 of the first megabyte; gzip checks the rest
+    try:
+        with gzip.open(archive) as f: return path_stats(archive) == (size, md5) and not deque(iter(partial(f.read, 1 << 20), b''), 0)
+    except (OSError, EOFError, zlib.error): return False
+
+def _have(file): return file.stat().st_size if file.exists() else 0
+
+def _fetch_rest(url, part, size):
+    "Adds to a file what it lacks, or begins it anew where the server knows no ranges"
+    rest = Request(url, headers={'Range': f'bytes={_have(part)}-'} if _have(part) else {})
+    with urlopen(rest, timeout=20) as r, open(part, 'ab' if r.status == 206 else 'wb') as f:
+        with tqdm.wrapattr(r, 'read', size, initial=f.tell(), desc=Path(url).name) as shown: shutil.copyfileobj(shown, f, 1 << 16)
+
+# %% ../nbs/02_files.ipynb #a20aec3f
+def fetch_archive(
+    url:str, # of a .tgz file
+    archive, # path of the file here
+    size:int, # its bytes
+    md5:str, # of its first megabyte
+):
+    "Fetches an archive, from where an earlier fetch was cut; an `OSError` says why it cannot be had"
+    archive = Path(archive)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    part, before = archive.with_name(f'{archive.name}.part'), -1
+    while before < _have(part) < size:
+        before = _have(part)
+        _fetch_rest(url, part, size)
+    if _have(part) < size: raise OSError(f'the connection ended after {_have(part):,} of {size:,} bytes; run again to go on from there')
+    if not _is_whole(part, size, md5):
+        part.unlink()
+        raise OSError('what came has another size or checksum than it should')
+    _sync(part), _rename(part, archive)
+
+# %% ../nbs/02_files.ipynb #9acb7c91
+def fetch_folder(
+    url:str, # of a .tgz file
+    folder, # that is in it, and where it shall be
+    archive, # path of the file here
+    size:int, # its bytes
+    md5:str, # of its first megabyte
+):
+    "Fetches an archive and unpacks the one folder in it, unless that is there"
+    folder, archive = Path(folder), Path(archive)
+    for o in folder, archive: o.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{archive}.lock'): # fastai's own
+        if folder.exists(): return
+        if not _is_whole(archive, size, md5): fetch_archive(url, archive, size, md5)
+        new = folder.with_name(_PART + folder.name)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.unpack_archive(archive, new, 'gztar', **dict(filter='data') if hasattr(tarfile, 'data_filter') else {})
+        _rename(new/folder.name, folder)
+        new.rmdir()
