@@ -22,7 +22,7 @@ import pandas as pd
 from fastdownload.core import path_stats
 from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .core import _PART, _rename, _sync, hash_arrays, in_order, refuse
 
