@@ -8,7 +8,7 @@ __all__ = ['LEVEL', 'SEED', 'LOG', 'PATH', 'IMAGES', 'TRUTH', 'SEEDS', 'CURVES',
            'as_time', 'as_times', 'in_order', 'time_grid', 'union_times', 'alone_in', 'is_empty', 'list_files',
            'list_file', 'known', 'load_json', 'DiskFull', 'atomic_path', 'save_bytes', 'save_json', 'read_tensors',
            'reserved_array', 'atomic_folder', 'hash_arrays', 'provenance', 'fast_bf16', 'read_table', 'Table',
-           'TableError', 'to_unit', 'mean_interval', 'plot_heatmap']
+           'TableError', 'to_unit', 'mean_interval', 'label_text', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import errno, hashlib, inspect, io, json, os, platform, re, shutil, tempfile
@@ -527,7 +527,7 @@ def read_table(
     "A table; a `ValueError` names a file that is damaged"
     known(path)
     try:
-        table = pd.read_csv(path, **{'float_precision': 'round_trip', **kwargs}) # to the bit
+        table = pd.read_csv(path, **{'float_precision': 'round_trip', 'keep_default_na': False, 'na_values': '', **kwargs}) # to the bit; NA is a name
         if Path(path).read_bytes()[-1:] != b'\n': raise ValueError('its last line has no end')
     except ValueError as e: raise ValueError(f'{path} is cut short or no table ({e}); delete it to make it anew') from None
     return table
@@ -596,6 +596,16 @@ def mean_interval(
     if len(v) > 1: half = stats.t.ppf((1 + level) / 2, len(v) - 1) * v.std(ddof=1) / len(v)**.5
     return mean, mean - half, mean + half
 
+# %% ../nbs/00_core.ipynb #fe94d1ef
+def label_text(
+    name, # of a task, a class or a data set; anything else by its text
+    most:int=40, # characters; more are cut off, and dots say so
+) -> str:
+    "A name as matplotlib shows it, to the letter: in one line, without mathematics"
+    text = ''.join(c if c.isprintable() else '\ufffd' for c in ' '.join(str(name).split()))
+    if len(text) > most: text = text[:most - 1] + '…'
+    return ' ' * text.startswith('_') + text.replace('$', r'\$')
+
 # %% ../nbs/00_core.ipynb #4fc6ad13
 def plot_heatmap(
     values, # (rows, cols)
@@ -612,7 +622,7 @@ def plot_heatmap(
     if ax is None: ax = plt.subplots(figsize=(1.6 + .55*len(cols), 1. + .42*len(rows)), dpi=90)[1]
     im = ax.imshow(values, **{'aspect': 'auto', 'cmap': 'viridis', **kwargs})
     ax.set(xticks=range(len(cols)), yticks=range(len(rows)))
-    ax.set_xticklabels(map(str, cols)), ax.set_yticklabels(map(str, rows))
+    ax.set_xticklabels(map(label_text, cols)), ax.set_yticklabels(map(label_text, rows))
     ax.figure.colorbar(im, ax=ax, label=label)
     if fmt: _write_cells(ax, im, values, fmt)
     return ax

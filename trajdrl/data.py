@@ -27,7 +27,7 @@ from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
 from .blocks import _stamps, free_pages, stored_array
-from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, load_json, of_kind, one_of, refuse, save_json, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, load_json, of_kind, one_of, refuse, save_json, whole
 from .files import Listing, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
@@ -466,7 +466,7 @@ def show_batch(self:ImageDL,
     n = min(1 if unique else max_n, len(x))
     if ctxs is None: ctxs = _grid_axes(n, ncols, imsize)
     axs = [show_image(im, ctx=ax, **kwargs) for im, ax in zip(x[:n], ctxs)]
-    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7, parse_math=False)
+    for ax, yi in zip(axs, y): ax.set_title(label_text(self.dataset.describe(yi), 120), fontsize=7)
     return axs
 
 # %% ../nbs/02b_data.ipynb #8e17efc3

@@ -154,7 +154,7 @@ def granularity_table(
 
 def _line(by, key, i, n): # colour and label
     if by == 'head': return HEADS[key].colour, HEADS[key].label.replace('one point', 'best point')
-    return (plt.cm.viridis(.9 * i / max(1, n - 1)), f'd = {key}') if by == 'dim' else (f'C{i}', key)
+    return (plt.cm.viridis(.9 * i / max(1, n - 1)), f'd = {key}') if by == 'dim' else (f'C{i}', label_text(key))
 
 # %% ../nbs/13_report.ipynb #e21015b2
 def plot_granularity(

@@ -287,7 +287,8 @@ def plot_samples(
         x, y, im = i % cols * 1.15, i // cols * 1.75, test.images[i]
         how = {'cmap': 'gray', 'interpolation': 'nearest', **kwargs}
         ax.imshow(im[..., 0] if im.shape[-1] == 1 else im, extent=(x, x + 1, y + 1, y), **how)
-        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7, parse_math=False)
+        words = '\n'.join(label_text(o, 30) for o in test.describe(targets[i]).split(' / '))
+        ax.text(x + .5, y + 1.05, words, ha='center', va='top', fontsize=7)
     ax.set(xlim=(0, cols * 1.15), ylim=(rows * 1.75, 0), aspect='equal')
     ax.axis('off')
     return ax
