@@ -415,7 +415,7 @@ def save_bytes(
     if callable(content):
         content(buffer := io.BytesIO())
         content = buffer.getvalue()
-    if isinstance(content, str): content = content.encode()
+    if isinstance(content, str): content = content.encode(errors='backslashreplace') # halves of characters, which names of files may hold
     with atomic_path(path, len(content)) as p: p.write_bytes(content)
 
 def save_json(
@@ -491,7 +491,7 @@ def hash_arrays(
     "SHA-256, in hexadecimal, of the shapes, types and bytes of `arrays`, each as of `as_array`"
     h = hashlib.sha256()
     for a in arrays:
-        if isinstance(a, str): a = np.frombuffer(a.encode(), dtype=np.uint8)
+        if isinstance(a, str): a = np.frombuffer(a.encode(errors='surrogatepass'), dtype=np.uint8)
         elif not hasattr(a, 'blocks'): a = as_array(a)
         if a.dtype.hasobject: refuse('arrays', a, 'arrays of numbers, or text')
         h.update(f'{a.shape}{a.dtype}'.encode())

@@ -41,6 +41,7 @@ class ImageData:
     vocabs:dict # task -> class names
     splits:dict # 'train', 'valid', 'test' -> slice of rows
     flip:bool=False # do random horizontal flips suit these images?
+    notes = () # lines on what was left out, or is there twice
     def __post_init__(self): self._check()
     def __len__(self): return len(self.images)
     def __getitem__(self, i): return self.images[i], {t: y[i] for t, y in self.labels.items()}
@@ -324,7 +325,9 @@ def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=Fa
         make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
         _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+    data = _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+    data.notes = notes
+    return data
 
 # %% ../nbs/02b_data.ipynb #cb53713c
 def _stamp_files(files): # a number that changes with sizes and dates

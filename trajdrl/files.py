@@ -122,7 +122,7 @@ class Listing:
 ENDINGS = frozenset('.avif .bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png .pnm .ppm .tga .tif .tiff .webp'.split()) # of image files
 
 def _walk(root): # (path, why it is left out, or ''), in alphabetical order of paths
-    found, seen, links = [], set(), []
+    found, seen, links = [], set(map(str, Path(os.path.realpath(root)).parents)), [] # a link to a folder above would lead into other parts
     def enter(folder, real):
         seen.add(real)
         with os.scandir(folder) as d: entries = sorted(d, key=lambda e: e.name)
@@ -171,7 +171,8 @@ def class_files(
     folders = {o.name for o in root.iterdir() if o.is_dir() and not o.name.startswith('.')} if root.is_dir() else set()
     empty = sorted(folders - {p[0] for p in parts})
     if empty or not files: raise FileNotFoundError(f'{root/empty[0] if empty else root} holds no image files; put images into every class folder')
-    return np.array([str(o) for o in files]), np.array([p[-2 if last else 0] for p in parts])
+    names = [os.fsencode(p[-2 if last else 0]).decode(errors='backslashreplace') for p in parts] # bytes that are no UTF-8 become text
+    return np.array([str(o) for o in files]), np.array(names)
 
 def _to_labels(names, vocab): # int64 (n,)
     "Places of class names in a vocabulary"
@@ -309,9 +310,9 @@ def list_table(
 def slug(
     name:str, # of a task, a class or a data set
 ) -> str:
-    "A name that any file system takes, different for different names of letters, digits and spaces"
+    "A name that any file system takes; names that differ in more than case, and in more than spaces and `_-.`, get different ones"
     plain = re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()[:60]
-    return plain if name.isascii() and plain and len(name) <= 60 else f'{plain}_{hash_arrays(name)[:8]}'.strip('_')
+    return plain if re.fullmatch('[A-Za-z0-9_ .-]{1,60}', name) and plain else f'{plain}_{hash_arrays(name)[:8]}'.strip('_')
 
 # %% ../nbs/02_files.ipynb #6d640953
 def _is_whole(archive, size, md5): # MD5 of the first megabyte; gzip checks the rest

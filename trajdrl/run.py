@@ -264,7 +264,7 @@ def start_run(
     run.learner()
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
     run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
-                              tasks={t: len(data.vocabs[t]) for t in data.tasks})
+                              tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
     try:
         with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
     except OSError as e:
