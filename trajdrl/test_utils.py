@@ -136,9 +136,10 @@ _ODD_NAMES = ['$x_{', 'Größe 花', '100 % ^', 'مرحبا 😀', 'long'*40, "i
 _ODD_CLASSES = ['plain', 'Größe 花', r'_$\frac{$ 5 %'] + [os.fsdecode(b'caf\xe9')] * (sys.platform == 'linux') # no UTF-8
 
 def _odd_beside(folder, root, raw): # what is no image, or none to be read
+    first = next(folder.iterdir())
     for name in '.hidden.png', '.DS_Store', 'Thumbs.db', 'notes.txt', 'without ending': (folder/name).write_bytes(raw)
     if os.name != 'posix': return
-    (folder/'loop').symlink_to(root), (folder/'gone.png').symlink_to(root/'nothing'), (folder/'again.png').symlink_to(next(folder.glob('*plain.png'), folder/'notes.txt'))
+    (folder/'loop').symlink_to(root), (folder/'gone.png').symlink_to(root/'nothing'), (folder/'again.png').symlink_to(first)
 
 # %% ../nbs/07a_test_utils.ipynb #e0e0d66a
 def odd_folder(
