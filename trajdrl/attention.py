@@ -203,7 +203,7 @@ def plot_profile(
     style = dict(width=.8 * np.diff(np.sort(t)).min(), color='C0', alpha=.8, capsize=3)
     ax.bar(t, scale * s['mean'], yerr=scale * half, **{**style, **kwargs})
     ax.axhline(1 / len(t) if value == 'attention' else 0, color='grey', ls=':')
-    ax.set(xlabel='diffusion time t', ylabel=label, title=task)
+    ax.set(xlabel='diffusion time t', ylabel=label, title=label_text(task))
     return ax
 
 # %% ../nbs/11_attention.ipynb #514eea0c

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .attention import profile_facts
-from .core import as_time, mean_interval, number
+from .core import as_time, mean_interval
 from .data import DATASETS
 from .heads import HEADS
 from .figures import Tables, main_head

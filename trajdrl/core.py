@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'as_time', 'as_times', 'time_grid', 'union_times', 'hash_arrays', 'provenance', 'to_unit',
-           'mean_interval', 'plot_heatmap']
+           'mean_interval', 'label_text', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, inspect, os, platform
@@ -235,7 +235,7 @@ def hash_arrays(
     "SHA-256, in hexadecimal, of the shapes, types and bytes of `arrays`, each as of `as_array`"
     h = hashlib.sha256()
     for a in arrays:
-        if isinstance(a, str): a = np.frombuffer(a.encode(), dtype=np.uint8)
+        if isinstance(a, str): a = np.frombuffer(a.encode(errors='surrogatepass'), dtype=np.uint8)
         elif not hasattr(a, 'blocks'): a = as_array(a)
         if a.dtype.hasobject: refuse('arrays', a, 'arrays of numbers, or text')
         h.update(f'{a.shape}{a.dtype}'.encode())
@@ -285,6 +285,16 @@ def mean_interval(
     if len(v) > 1: half = stats.t.ppf((1 + level) / 2, len(v) - 1) * v.std(ddof=1) / len(v)**.5
     return mean, mean - half, mean + half
 
+# %% ../nbs/00_core.ipynb #fe94d1ef
+def label_text(
+    name, # of a task, a class or a data set; anything else by its text
+    most:int=40, # characters; more are cut off, and dots say so
+) -> str:
+    "A name as matplotlib shows it, to the letter: in one line, without mathematics"
+    text = ''.join(c if c.isprintable() else '\ufffd' for c in ' '.join(str(name).split()))
+    if len(text) > most: text = text[:most - 1] + '…'
+    return ' ' * text.startswith('_') + text.replace('$', r'\$')
+
 # %% ../nbs/00_core.ipynb #4fc6ad13
 def plot_heatmap(
     values, # (rows, cols)
@@ -301,7 +311,7 @@ def plot_heatmap(
     if ax is None: ax = plt.subplots(figsize=(1.6 + .55*len(cols), 1. + .42*len(rows)), dpi=90)[1]
     im = ax.imshow(values, **{'aspect': 'auto', 'cmap': 'viridis', **kwargs})
     ax.set(xticks=range(len(cols)), yticks=range(len(rows)))
-    ax.set_xticklabels(map(str, cols)), ax.set_yticklabels(map(str, rows))
+    ax.set_xticklabels(map(label_text, cols)), ax.set_yticklabels(map(label_text, rows))
     ax.figure.colorbar(im, ax=ax, label=label)
     if fmt: _write_cells(ax, im, values, fmt)
     return ax

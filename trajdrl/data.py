@@ -8,24 +8,28 @@ __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'to_dls'
 # %% ../nbs/02b_data.ipynb #da4ff926
 import hashlib, os, warnings
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from inspect import signature
 from pathlib import Path
 from typing import Callable
 from zlib import crc32
 
+import fastai.data
 import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.external import URLs
 from fastai.torch_core import TensorImage, default_device, show_image, subplots
 from fastcore.basics import patch
 from fastcore.xtras import Config
+from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
 from .blocks import _stamps, free_pages, stored_array
-from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, of_kind, one_of, refuse, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import Listing, _damaged_text, _some, class_files, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import Listing, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -38,6 +42,7 @@ class ImageData:
     vocabs:dict # task -> class names
     splits:dict # 'train', 'valid', 'test' -> slice of rows
     flip:bool=False # do random horizontal flips suit these images?
+    notes = () # lines on what was left out, or is there twice
     def __post_init__(self): self._check()
     def __len__(self): return len(self.images)
     def __getitem__(self, i): return self.images[i], {t: y[i] for t, y in self.labels.items()}
@@ -120,7 +125,8 @@ class DataSet:
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
-    how:str='' # how to get it
+    url:str='' # of its archive, among those that fastai knows
+    how:str='' # how to get it by hand
     n_classes:int=None # of its first task, counted to find a copy that is not whole
     coloured:bool=False # are its images read as grey and coloured?
     size:int=32 # height and width in pixels; the paper's
@@ -144,7 +150,7 @@ DATASETS['synthetic'] = DataSet('Synthetic', paper=True, draw=draw_synthetic, fl
 def _untar(url): return f'get it with: python -c "from fastai.data.external import untar_data, URLs; untar_data(URLs.{url})"'
 def _list_mnist(root, seed): return list_parts(root, dict(train='training', test='testing'), task='digit')
 
-DATASETS['colored_mnist'] = DataSet('Colored-MNIST', paper=True, lister=_list_mnist, folder='mnist_png', needs=('training', 'testing'), how=_untar('MNIST'), n_classes=10,
+DATASETS['colored_mnist'] = DataSet('Colored-MNIST', paper=True, lister=_list_mnist, folder='mnist_png', needs=('training', 'testing'), url=URLs.MNIST, how=_untar('MNIST'), n_classes=10,
     coloured=True, flip=False, presets=dict(paper=_LONG), spread=('background', 'foreground'), late=('digit',))
 
 # %% ../nbs/02b_data.ipynb #0b7c3fa3
@@ -152,9 +158,9 @@ _TRAIN_TEST = dict(train='train', test='test')
 def _list_cifar10(root, seed): return list_parts(root, _TRAIN_TEST)
 def _list_cifar100(root, seed): return list_parts(root, _TRAIN_TEST, last=True)
 
-DATASETS['cifar10'] = DataSet('CIFAR10', paper=True, lister=_list_cifar10, folder='cifar10', needs=('train', 'test'), how=_untar('CIFAR'), n_classes=10,
+DATASETS['cifar10'] = DataSet('CIFAR10', paper=True, lister=_list_cifar10, folder='cifar10', needs=('train', 'test'), url=URLs.CIFAR, how=_untar('CIFAR'), n_classes=10,
     presets=dict(quick=dict(n_train=20_000), small=dict(n_train=None, steps=5000)), natural=('class',))
-DATASETS['cifar100'] = DataSet('CIFAR100', paper=True, lister=_list_cifar100, folder='cifar100', needs=('train', 'test'), how=_untar('CIFAR_100'), n_classes=100,
+DATASETS['cifar100'] = DataSet('CIFAR100', paper=True, lister=_list_cifar100, folder='cifar100', needs=('train', 'test'), url=URLs.CIFAR_100, how=_untar('CIFAR_100'), n_classes=100,
     natural=('class',))
 
 # %% ../nbs/02b_data.ipynb #328052f9
@@ -186,31 +192,39 @@ def _list_celeba(root, seed):
     return Listing(files, np.array(['train', 'valid', 'test'])[parts], labels, {k: ['no', 'yes'] for k in labels})
 
 DATASETS['celeba'] = DataSet('CelebA', paper=True, lister=_list_celeba, folder='celeba', needs=('img_align_celeba', 'list_attr_celeba.txt', 'list_eval_partition.txt'), size=64,
-    how='put into it img_align_celeba/, list_attr_celeba.txt and list_eval_partition.txt, as torchvision.datasets.CelebA leaves them',
+    how='put into it img_align_celeba/, list_attr_celeba.txt and list_eval_partition.txt, as torchvision.datasets.CelebA leaves them: with gdown installed, in the folder above, python -c "from torchvision.datasets import CelebA; CelebA(\'.\', download=True)"',
     presets=dict(paper=dict(steps=250_000, attention=(2,)))) # level 2 is 16 x 16 there
 
 # %% ../nbs/02b_data.ipynb #d0bef9eb
 DATASETS['folder'] = DataSet('own images', lister=list_folder)
 
 # %% ../nbs/02b_data.ipynb #8329e3e1
-def _data_home():
-    "fastai's data folder, which need not exist and is not made"
+def _home(k='data'):
+    "fastai's folder of data or archives, which need not exist and is not made"
     base = Path(os.getenv('FASTAI_HOME', '~/.fastai')).expanduser()
-    return Config(base, 'config.ini').path('data', 'data')
+    return Config(base, 'config.ini').path(k, k)
 
-def _find_folder(name, path=None):
-    "Folder of a data set; a `FileNotFoundError` says how to get it"
+def _fetch(name, root, log): # why it could not be done, or ''
     src = DATASETS[name]
-    root = _data_home()/src.folder if path is None else Path(path).expanduser()
+    size, md5 = read_checks(checks_module(fastai.data))[src.url]
+    log(f'{name} is not in {root}; fetching {size / 1e6:,.3g} MB from {src.url}')
+    try: return fetch_folder(src.url, root, _home('archive')/Path(src.url).name, size, md5) or ''
+    except (OSError, HTTPException) as e: return f', and cannot be fetched from {src.url}: {e}'
+
+def _find_folder(name, path=None, log=print):
+    "Folder of a data set, fetched if need be; a `FileNotFoundError` says how to get it"
+    src = DATASETS[name]
+    root = _home()/src.folder if path is None else Path(path).expanduser()
     if path is not None and (root/src.folder).is_dir(): root = root/src.folder
+    why = _fetch(name, root, log) if path is None and src.url and not root.exists() else ''
     missing = next((root/o for o in ('.', *src.needs) if not (root/o).exists()), None)
-    if missing: raise FileNotFoundError(f'{name} is not in {root} ({missing} does not exist); {src.how}')
+    if missing: raise FileNotFoundError(f'{name} is not in {root} ({missing} does not exist){why}; {src.how}')
     return root
 
 # %% ../nbs/02b_data.ipynb #cb9c4c1b
-def _list(name, path=None, seed=0):
+def _list(name, path=None, seed=0, log=print):
     "`Listing` of a named data set, its classes counted"
-    root, src = _find_folder(name, path), DATASETS[name]
+    root, src = _find_folder(name, path, log), DATASETS[name]
     l = src.lister(root, seed)
     n = len(next(iter(l.vocabs.values())))
     if src.n_classes not in (None, n): raise ValueError(f'{name} has {src.n_classes} classes, but {n} were found in {root}; {src.how}')
@@ -251,7 +265,7 @@ def load_data(
     images=None, # folder of the images that a table names; that of the CSV file if `None`
     skip_damaged:bool=False, # leave damaged images out, rather than refuse them all
     cache=None, # folder in which images are kept and mapped from, where they may be more than memory; in memory if `None`
-    log=None, # takes a line on what was left out or is there twice (a warning if `None`), and while images are put into `cache`
+    log=None, # takes a line on what was left out or is there twice (a warning if `None`), on what is fetched (printed if `None`), and while images are put into `cache`
 ) -> ImageData:
     "A data set by its name, or from a folder or a table of your own"
     if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
@@ -262,7 +276,7 @@ def load_data(
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
     if src.draw: return _drawn(src, name, size, *rows, cache, log)
-    if not own: return _read(src, name, _list(name, path, seed), size, *rows, skip_damaged, cache, log)
+    if not own: return _read(src, name, _list(name, path, seed, log or print), size, *rows, skip_damaged, cache, log)
     root = Path(name).expanduser()
     return _read(src, root.resolve().name, src.lister(root, seed), size, *rows, skip_damaged, cache, log)
 
@@ -312,7 +326,9 @@ def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=Fa
         make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
         _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+    data = _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
+    data.notes = notes
+    return data
 
 # %% ../nbs/02b_data.ipynb #cb53713c
 def _stamp_files(files): # a number that changes with sizes and dates
@@ -454,7 +470,7 @@ def show_batch(self:ImageDL,
     n = min(1 if unique else max_n, len(x))
     if ctxs is None: ctxs = _grid_axes(n, ncols, imsize)
     axs = [show_image(im, ctx=ax, **kwargs) for im, ax in zip(x[:n], ctxs)]
-    for ax, yi in zip(axs, y): ax.set_title(self.dataset.describe(yi), fontsize=7, parse_math=False)
+    for ax, yi in zip(axs, y): ax.set_title(label_text(self.dataset.describe(yi), 120), fontsize=7)
     return axs
 
 # %% ../nbs/02b_data.ipynb #8e17efc3

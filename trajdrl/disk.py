@@ -198,7 +198,7 @@ def save_bytes(
     if callable(content):
         content(buffer := io.BytesIO())
         content = buffer.getvalue()
-    if isinstance(content, str): content = content.encode()
+    if isinstance(content, str): content = content.encode(errors='backslashreplace') # halves of characters, which names of files may hold
     with atomic_path(path, len(content)) as p: p.write_bytes(content)
 
 def save_json(
@@ -268,6 +268,8 @@ def atomic_folder(
     finally: shutil.rmtree(part, ignore_errors=True)
 
 # %% ../nbs/00a_disk.ipynb #29be8715
+_EXACT = {} if tuple(map(int, pd.__version__.split('.')[:2])) >= (3, 1) else dict(float_precision='round_trip') # numbers to the bit, which pandas reads by itself from 3.1 on
+
 def read_table(
     path, # a CSV file that the package wrote
     **kwargs, # passed to `pd.read_csv`
@@ -275,7 +277,7 @@ def read_table(
     "A table; a `ValueError` names a file that is damaged"
     known(path)
     try:
-        table = pd.read_csv(path, **{'float_precision': 'round_trip', **kwargs}) # to the bit
+        table = pd.read_csv(path, **{**_EXACT, 'keep_default_na': False, 'na_values': '', **kwargs}) # NA is a name
         if Path(path).read_bytes()[-1:] != b'\n': raise ValueError('its last line has no end')
     except ValueError as e: raise ValueError(f'{path} is cut short or no table ({e}); delete it to make it anew') from None
     return table

@@ -368,18 +368,13 @@ def _plot_classes(p:np.ndarray, names, times, t=None, true:int=None, ax=None, **
     rows, best = _shown_classes(p, true), p.argmax(1)
     ax.imshow(p[:, rows].T, **{'aspect': 'auto', 'cmap': 'Blues', 'vmin': 0, 'vmax': 1.15, **kwargs})
     ax.set(yticks=range(len(rows)), ylabel='predicted class')
-    for label, r in zip(ax.set_yticklabels([_short(names[r]) for r in rows]), rows): label.set_fontweight('bold' if r == true else 'normal')
+    for label, r in zip(ax.set_yticklabels([label_text(names[r], 16) for r in rows]), rows): label.set_fontweight('bold' if r == true else 'normal')
     for i, c in enumerate(best):
         if c not in rows or len(times) > 26: continue
         ax.text(i, rows.index(c), f'{100*p[i, c]:.0f}', ha='center', va='center', fontsize=8, color='white' if p[i, c] > .6 else 'black')
     _time_axis(ax, times)
     if t in times: ax.add_patch(Rectangle((times.index(t) - .48, -.48), .96, len(rows) - .04, fill=False, ec=_MARK, lw=2))
     return ax
-
-# %% ../nbs/16_explorer.ipynb #9e60828a
-def _short(name, most=16):
-    "A class name that fits"
-    return name if len(name) <= most else name[:most - 1] + '…'
 
 # %% ../nbs/16_explorer.ipynb #a15ab476
 _DARK, _GREY = 'color:var(--jp-ui-font-color1,#222);', 'color:var(--jp-ui-font-color2,#666);' # as JupyterLab's theme has them
@@ -496,12 +491,12 @@ def chart(self:_ExplorerPage) -> Figure:
     rows, title = len(_shown_classes(p)), dict(loc='left', fontsize=10, fontweight='bold')
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
-    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{task}: where attention looks in this image', **title)
+    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: where attention looks in this image', **title)
     if looks := [float(o) for o in self.looks]:
         above.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', transform=above.get_xaxis_transform(), label='learned times')
     above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
     _plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
-    below.set_title(f'{task}: what each time says, in per cent; the whole curve says {names[p[-1].argmax()]} ({p[-1].max():.0%})', **title)
+    below.set_title(f'{label_text(task)}: what each time says, in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})', **title)
     acc = ex.heads(task).acc
     told = f"Right for validation images: t = {float(t):.3g} in {acc['points'][ex.at(t)]:.0%}, the whole curve in {acc['curve']:.0%}"
     fig.text(.995, .02, told, ha='right', fontsize=8, color='#555')

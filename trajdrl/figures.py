@@ -127,7 +127,7 @@ def panels(
         for j, c in enumerate(cols):
             ax = axs[i, j]
             draw(ax, r, c)
-            ax.set_title(' '.join(str(v) for v in (c, f'({r})' if r else '') if v), fontsize=9)
+            ax.set_title(' '.join(v for v in (label_text(c), f'({label_text(r)})' if r else '') if v), fontsize=9)
             if i < len(rows) - 1: ax.set_xlabel('')
             if j: ax.set_ylabel('')
             if ax.get_legend(): ax.get_legend().remove()
@@ -194,7 +194,7 @@ def _many_profiles(df, tasks, columns):
         if j < len(rows[i]): plot_profile(df, rows[i][j], ax)
         else: ax.axis('off')
     fig = panels(range(len(rows)), range(columns), draw, (1.9, 1.5), sharey=True)
-    for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(task, fontsize=8)
+    for ax, task in zip(fig.axes, tasks + [''] * columns): ax.set_title(label_text(task, 24), fontsize=8)
     return fig
 
 # %% ../nbs/17_figures.ipynb #54b57575
@@ -250,7 +250,7 @@ def attribute_figure(t:Tables, dataset:str) -> Figure:
             g = g.set_index('task').loc[tasks]
             ax.errorbar(100*g['mean'], np.arange(len(tasks)) + .2*i, xerr=100*np.nan_to_num(g.hi - g['mean']), fmt='o', ms=3, label=head)
         ax.plot(100*g.chance, np.arange(len(tasks)), 'k|', label='chance')
-        ax.set_yticks(range(len(tasks)), tasks, fontsize=7)
+        ax.set_yticks(range(len(tasks)), map(label_text, tasks), fontsize=7)
         ax.set(xlabel='test accuracy (%)', xlim=(0, 102), ylim=(len(tasks), -1))
         ax.legend(fontsize=7)
     return panels([''], _encoders(df), draw, (3.6, 1.2 + .17*len(tasks)), legend=True)

@@ -329,7 +329,7 @@ def plot_methods(
     for m, rows in s.groupby('method', sort=False):
         rows = rows.sort_values('reads')
         ax.plot(rows.reads, 100 * rows.test_acc, **{'marker': '.', 'color': _LINES.get(m), 'label': m.replace('_', ' '), **kwargs})
-    ax.set(xlabel='encoder evaluations an image', ylabel='test accuracy (%)', title=task)
+    ax.set(xlabel='encoder evaluations an image', ylabel='test accuracy (%)', title=label_text(task))
     ax.legend(fontsize=7)
     return ax
 
@@ -366,7 +366,7 @@ def plot_times(
     for i, (K, times) in enumerate(zip(sets.K, sets.times)):
         t = [float(Fraction(t)) for t in times.split()]
         ax.plot(t, [high + (.07 + .08*i) * (high - low)] * len(t), 'v', ms=4, color=f'C{i + 1}', label=f'{method} times, K = {K}')
-    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', xlim=(-.03, 1.03), ylim=(low, high + (.04 + .08*len(sets)) * (high - low)), title=task)
+    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', xlim=(-.03, 1.03), ylim=(low, high + (.04 + .08*len(sets)) * (high - low)), title=label_text(task))
     ax.legend(fontsize=7)
     return ax
 

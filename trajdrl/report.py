@@ -157,7 +157,7 @@ def granularity_table(
 
 def _line(by, key, i, n): # colour and label
     if by == 'head': return HEADS[key].colour, HEADS[key].label.replace('one point', 'best point')
-    return (plt.cm.viridis(.9 * i / max(1, n - 1)), f'd = {key}') if by == 'dim' else (f'C{i}', key)
+    return (plt.cm.viridis(.9 * i / max(1, n - 1)), f'd = {key}') if by == 'dim' else (f'C{i}', label_text(key))
 
 # %% ../nbs/13_report.ipynb #e21015b2
 def plot_granularity(
@@ -367,6 +367,11 @@ def _times_part(run):
 # %% ../nbs/13_report.ipynb #aab68f91
 _PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings)) # what matters for imported codes
 
+def _left_out(run):
+    "What was not read, or is there twice"
+    lines = run.config['data'].get('notes', ())
+    return [fx.H2('What was not read'), fx.Ul(*[fx.Li(o, style='white-space: pre-line; overflow-wrap: anywhere') for o in lines])] if lines else []
+
 def _backing(run, df, files):
     "The sections on how it came out: images, loss, time, settings, machine"
     s, c, samples = run.settings, run.config, run.path/'figures'/'samples.png' # drawn while training
@@ -378,7 +383,7 @@ def _backing(run, df, files):
              'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
     origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
     trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
-    return [*drawn, *trained,
+    return [*_left_out(run), *drawn, *trained,
             html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*_NOTES, rising_text(df)]),
             fold('All accuracies', _full_rows(df)), fold('All settings', settings), fold('Versions and machine', [{'what': k, 'value': v} for k, v in origin.items()]),
             fx.H2('How to cite'), *map(fx.P, _CITE)]

@@ -173,7 +173,7 @@ def plot_gains(
         err = 100 * np.array([[r.gain - r.lo], [r.hi - r.gain]])
         ax.errorbar(100*r.gain, i, xerr=None if np.isnan(err).any() else err, **{'fmt': 'o', 'ms': 5, 'capsize': 3, 'color': HEADS[r['head']].colour, **kwargs})
     ax.axvline(0, color='grey', lw=.8)
-    ax.set(yticks=range(len(g)), yticklabels=[f"{r.run.replace('_', ' ')}, {r.task}" for r in g.itertuples()], ylim=(len(g) - .5, -.5), xlabel='gain of the curve over its best point (percentage points)')
+    ax.set(yticks=range(len(g)), yticklabels=[label_text(f"{r.run.replace('_', ' ')}, {r.task}") for r in g.itertuples()], ylim=(len(g) - .5, -.5), xlabel='gain of the curve over its best point (percentage points)')
     for h in g['head'].unique(): ax.plot([], [], 'o', ms=5, color=HEADS[h].colour, label=HEADS[h].label)
     if g['head'].nunique() > 1: ax.legend(fontsize=7)
     if flat.any(): _note(ax, f'Read perfectly by both sides: {_names(gains[flat].run + ", " + gains[flat].task)}.')
@@ -182,7 +182,7 @@ def plot_gains(
 
 _PERFECT = .9995 # 100.0 % when rounded
 
-def _names(names): return '; '.join(n.replace('_', ' ') for n in names)
+def _names(names): return '; '.join(label_text(n.replace('_', ' ')) for n in names)
 def _note(ax, text): ax.annotate(text, (0, 0), (0, -36), xycoords='axes fraction', textcoords='offset points', fontsize=8, va='top')
 
 # %% ../nbs/09a_results.ipynb #cea681a4
@@ -243,7 +243,7 @@ def plot_accuracy(
         ends.append((100*g.loc[g.time.map(lambda t: 2 if t == 'curve' else Fraction(t)).idxmax(), 'mean'], kind.label, kind.colour))
     _zoom(ax, s)
     if names: _name_lines(ax, ends)
-    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', title=task)
+    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', title=label_text(task))
     return ax
 
 # %% ../nbs/09a_results.ipynb #4f8d93c4
@@ -261,7 +261,7 @@ def plot_accuracies(
     for row, (run, df) in zip(axs, tables.items()):
         for ax, task in zip(row, tasks):
             plot_accuracy(df, task, ax, heads, **{'names': ax is row[-1], **kwargs})
-            ax.set_title(f"{task} ({run.replace('_', ' ')})", fontsize=10)
+            ax.set_title(label_text(f"{task} ({run.replace('_', ' ')})"), fontsize=10)
     if len(tasks) < len(lowest): axs[0, 0].figure.supxlabel(f'Read perfectly everywhere: {_names(t for t in lowest.index if t not in tasks)}.', fontsize=8)
     return axs
 

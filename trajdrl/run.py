@@ -273,7 +273,7 @@ def start_run(
     run.learner()
     rows = {k: s.stop - s.start for k, s in data.splits.items()}
     run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
-                              tasks={t: len(data.vocabs[t]) for t in data.tasks})
+                              tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
     try:
         with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
     except OSError as e:
@@ -296,7 +296,8 @@ def plot_samples(
         x, y, im = i % cols * 1.15, i // cols * 1.75, test.images[i]
         how = {'cmap': 'gray', 'interpolation': 'nearest', **kwargs}
         ax.imshow(im[..., 0] if im.shape[-1] == 1 else im, extent=(x, x + 1, y + 1, y), **how)
-        ax.text(x + .5, y + 1.05, test.describe(targets[i]).replace(' / ', '\n'), ha='center', va='top', fontsize=7, parse_math=False)
+        words = '\n'.join(label_text(o, 30) for o in test.describe(targets[i]).split(' / '))
+        ax.text(x + .5, y + 1.05, words, ha='center', va='top', fontsize=7)
     ax.set(xlim=(0, cols * 1.15), ylim=(rows * 1.75, 0), aspect='equal')
     ax.axis('off')
     return ax

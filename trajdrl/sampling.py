@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from scipy.integrate import solve_ivp
 from torch import nn
 
-from .core import IMAGES, SEED, Rule, as_time, as_times, door, mean_interval, number, of_kind, refuse, whole
+from .core import IMAGES, SEED, Rule, as_time, as_times, door, label_text, mean_interval, number, of_kind, refuse, whole
 from .disk import known, save_bytes
 from .encoder import Encoder
 from .score import ScoreNet
@@ -263,7 +263,7 @@ def plot_rows(
     if ax is None: ax = plt.subplots(figsize=(1.1 + .62*w/h, .62*len(names)), dpi=100)[1]
     ax.imshow(pixels, **{'interpolation': 'nearest', 'cmap': 'gray', **kwargs})
     ax.set(xticks=[], yticks=[h * (i + .5) for i in range(len(names))])
-    ax.set_yticklabels(names)
+    ax.set_yticklabels(map(label_text, names))
     ax.tick_params(length=0)
     for edge in ax.spines.values(): edge.set_visible(False)
     for i in range(1, len(names)): ax.axhline(i * h - .5, color='white', lw=2)

@@ -23,7 +23,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import LOG, PATH, SEED, Rule, as_array, as_time, as_times, door, hash_arrays, in_order, of_kind, one_of, provenance, refuse, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_time, as_times, door, hash_arrays, in_order, label_text, of_kind, one_of, provenance, refuse, whole
 from .disk import atomic_folder, is_empty, list_files, reserved_array, save_bytes, save_json
 from .data import to_float
 from .files import _part_of
@@ -245,14 +245,14 @@ def label_axes(
     for ax in fig.axes:
         for axis in ax.xaxis, ax.yaxis:
             shown = [o.get_text() for o in axis.get_ticklabels()]
-            if ax.images and shown and set(shown) <= set(texts): axis.set_ticklabels([texts[o] for o in shown])
-            axis.set_label_text(axis.get_label_text().replace('diffusion time t', name).replace('$t_', f'{name} $'))
+            if ax.images and shown and set(shown) <= set(texts): axis.set_ticklabels([label_text(texts[o]) for o in shown])
+            axis.set_label_text(axis.get_label_text().replace('diffusion time t', label_text(name)).replace('$t_', f'{label_text(name)} $'))
         if over_t and not ax.images and ax.lines: _tick_points(ax, list(labels))
     return fig
 
 def _tick_points(ax, times, most=12): # at most so many
     few = times[::-(-len(times) // most)]
-    words = list(map(point_text, few))
+    words = [label_text(point_text(t)) for t in few]
     ax.set_xticks(list(map(float, few)), words, rotation=90 if sum(map(len, words)) > 40 else 0)
 
 # %% ../nbs/07b_sources.ipynb #07a1f26a

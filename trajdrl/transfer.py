@@ -101,6 +101,6 @@ def plot_transfer(
         ax.fill_between(g.grid, 100*g.lo.clip(0), 100*g.hi.clip(upper=1), color=line.get_color(), alpha=.2, lw=0)
     ax.axhline(100*df.chance.iloc[0], color='grey', ls=':', label='chance')
     ax.axvline(df.granularity.iloc[0], color='grey', lw=.8)
-    ax.set(xlabel='granularity read (line: trained)', ylabel='test accuracy (%)', title=task)
+    ax.set(xlabel='granularity read (line: trained)', ylabel='test accuracy (%)', title=label_text(task))
     ax.legend(fontsize=8)
     return ax
