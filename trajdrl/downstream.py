@@ -30,6 +30,7 @@ from .blocks import free_pages
 from .core import *
 from .heads import *
 from .kept import KeptHead, head_file, open_head
+from .sources import at_point
 
 # %% ../nbs/09_downstream.ipynb #f08487ef
 class SeedLoader:
@@ -523,7 +524,7 @@ def _line(rows, grids, seconds):
     "One line on a finished head"
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
-    where, of = '' if t == 'curve' else f' at t = {t}', f', granularity {", ".join(map(str, grids))}' if grids else ''
+    where, of = '' if t == 'curve' else f' at {at_point(t, exact=True)}', f', granularity {", ".join(map(str, grids))}' if grids else ''
     return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
 
 # %% ../nbs/09_downstream.ipynb #5d2580fe

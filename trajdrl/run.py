@@ -32,7 +32,7 @@ from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import obey
-from .sources import axis_of, label_axes
+from .sources import axis_of, label_axes, shown_axis
 from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
@@ -172,7 +172,7 @@ def _note(self:Run, name, start, **more):
 @patch
 def _need(self:Run, what):
     "Refuses what imported codes do not allow"
-    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, times, predict, report, figures and the Explorer read them, all of them, at all their points')
 
 @patch
 def load(self:Run,
@@ -402,7 +402,7 @@ def axis(self:Run): # name of the axis, and a dictionary: exact time -> label; e
 @patch
 def probe_curves(self:Run,
     store, # a `TrajectoryStore`
-    granularity, # which grids
+    granularity, # which grids; all points if `None`
     out, # the table
     log=print, # takes a line of progress
     keep=None, # folder that takes up the heads
@@ -418,9 +418,9 @@ def probe(self:Run,
 ):
     "Trains all heads on the run's curves"
     store = self.store()
-    with self.stage('probe'):
+    with self.stage('probe'), shown_axis(*self.axis()):
         if not self.imported: self.use_of_code(log)
-        self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
+        self.probe_curves(store, None if self.imported else self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:

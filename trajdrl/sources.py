@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fractions import Fraction
+from functools import reduce
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -230,9 +231,10 @@ def axis_text() -> str:
 
 def at_point(
     t, # a time
+    exact:bool=False, # a time as a fraction?
 ) -> str:
     "A point in a sentence: t = 0.3, or layer 4"
-    return f'{axis_text()}{" " if _SHOWN.get()[1] else " = "}{point_text(t)}'
+    return f'{axis_text()} {point_text(t)}' if _SHOWN.get()[1] else f't = {t if exact else point_text(t)}'
 
 # %% ../nbs/07b_sources.ipynb #efaabe89
 def label_axes(
@@ -243,18 +245,21 @@ def label_axes(
     if not labels: return fig
     texts = {k: point_text(t) for t in labels for k in (str(t), f'{float(t):.3g}')}
     over_t = any('diffusion time' in ax.get_xlabel() for ax in fig.axes)
+    words = {'diffusion time t': name, '$t_': f'{name} $', 'at t = 0': f'at {at_point(0)}' if 0 in labels else '', 'time of': 'point of', 'encoder evaluations an image': 'points read'}
     for ax in fig.axes:
         for axis in ax.xaxis, ax.yaxis:
             shown = [o.get_text() for o in axis.get_ticklabels()]
             if ax.images and shown and set(shown) <= set(texts): axis.set_ticklabels([texts[o] for o in shown])
-            axis.set_label_text(axis.get_label_text().replace('diffusion time t', name).replace('$t_', f'{name} $'))
-        if over_t and not ax.images and ax.lines: _tick_points(ax, list(labels))
+            axis.set_label_text(reduce(lambda text, pair: text.replace(*pair), words.items(), axis.get_label_text()))
+        if over_t and not ax.images and ax.lines: _tick_points(ax.xaxis, list(labels))
+        if 'largest distance' in ax.get_ylabel() and ax.get_label() == '<colorbar>': _tick_points(ax.yaxis, list(labels))
     return fig
 
-def _tick_points(ax, times, most=12): # at most so many
-    few = times[::-(-len(times) // most)]
-    words = list(map(point_text, few))
-    ax.set_xticks(list(map(float, few)), words, rotation=90 if sum(map(len, words)) > 40 else 0)
+def _tick_points(axis, times, most=12): # at most so many
+    few, across = times[::-(-len(times) // most)], axis.axis_name == 'x'
+    words, spec = list(map(point_text, few)), axis.axes.get_subplotspec()
+    inches = axis.axes.figure.get_figwidth() / (spec.get_gridspec().ncols if spec else 1)
+    axis.set_ticks(list(map(float, few)), words, rotation=90 if across and sum(map(len, words)) > 7.4 * inches else 0)
 
 # %% ../nbs/07b_sources.ipynb #07a1f26a
 @runtime_checkable
