@@ -33,6 +33,7 @@ from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
 # %% ../nbs/07b_sources.ipynb #548fb680
 def _place(axis, T, even=False): # labels as JSON keeps them, and their times
+    if getattr(axis, 'ndim', 1) != 1: refuse('axis', axis, f'one label for each of the {T} points')
     labels = [v.item() if hasattr(v, 'item') else v for v in (range(T) if axis is None else axis)]
     if len(labels) != T: refuse('axis', axis, f'one label for each of the {T} points')
     numbers = all(isinstance(v, Real) and not isinstance(v, bool) and np.isfinite(float(v)) for v in labels)
@@ -53,7 +54,7 @@ def _classes(task, y, names, n): # int64 (n,), class names
     y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
     if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
-    if (lacks := y.isna() | (y.astype(object) == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
+    if (lacks := y.isna() | (y.astype(str).str.strip() == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
     if y.dtype.kind == 'f':
         if (odd := y % 1 != 0).any(): refuse(arg, y.to_numpy(), f'names or whole numbers; {_rows(np.flatnonzero(odd))} hold others')
         y = y.astype(int)
