@@ -215,16 +215,20 @@ def shown_axis(
     labels:dict, # exact time -> label
 ):
     "Within the block, texts and figures speak of this axis in the place of t"
-    token = _SHOWN.set((name or 'point', labels) if labels else ('t', {}))
+    token = _SHOWN.set((name or 'point', _texts(labels)) if labels else ('t', {}))
     try: yield
     finally: _SHOWN.reset(token)
+
+def _texts(labels): # short where they stay different
+    short = {t: f'{v:.4g}' if isinstance(v, float) else str(v) for t, v in labels.items()}
+    return short if len(set(short.values())) == len(short) else {t: str(v) for t, v in labels.items()}
 
 def point_text(
     t, # a time
 ) -> str:
     "A point as a short text: its label, or a number"
     label = _SHOWN.get()[1].get(Fraction(t))
-    return f'{float(Fraction(t)):.3g}' if label is None else label if isinstance(label, str) else f'{label:.4g}'
+    return f'{float(Fraction(t)):.3g}' if label is None else label
 
 def axis_text() -> str:
     "What the axis is called: t, or its name"
