@@ -20,6 +20,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
+from .card import run_card
 from .core import *
 from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
@@ -320,7 +321,9 @@ def train(self:Run,
         log(f'{s.steps:,} steps on {learn.dls.device}, {sizes[0]} parameters in the encoder, {sizes[1]} in the score network')
         rows = train_diffusion(learn, s.steps, s.every, s.warmup, s.schedule, resume=True)
         if rank_distrib(): return
-        with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
+        with atomic_folder(self.path/'encoder') as d:
+            ema_encoder(learn).save_pretrained(d)
+            (d/'README.md').write_text(run_card(self.path), encoding='utf-8')
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.use_of_code(log)
 
@@ -421,6 +424,8 @@ def probe(self:Run,
     with self.stage('probe'), shown_axis(*self.axis()):
         if not self.imported: self.use_of_code(log)
         self.probe_curves(store, None if self.imported else self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
+        for k in 'encoder', 'heads': # their cards now say how well they are read
+            if (self.path/k).exists(): save_bytes(self.path/k/'README.md', run_card(self.path, k))
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:
