@@ -157,6 +157,7 @@ class _ClipMembers(Callback):
 class KeepBest(Callback):
     "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
     def before_fit(self):
+        self.run = not hasattr(self.learn, 'lr_finder')
         self.acc, self.epochs = torch.full(self.model.shape, -1., dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
         self.stopped = self.epochs.clone() # the epoch at which it left; 0 for those that stayed
         self.best = [torch.cat(ps).detach() for ps in zip(*_sweep_groups(self.model))] # each (all members, ...)
@@ -241,7 +242,7 @@ def sweep_learner(
     "A fastai `Learner` that trains all members of `model`, each as if alone"
     cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else []) + list(L(cbs))
     return Learner(DataLoaders(train, valid), model, loss_func=_sweep_losses, splitter=_sweep_groups, cbs=cbs, metrics=metrics, wd=wd, wd_bn_bias=True, train_bn=False,
-                   opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True)))
+                   opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True, foreach=False)))
 
 def fit_sweep(
     learn:Learner, # of `sweep_learner`
