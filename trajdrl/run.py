@@ -233,7 +233,7 @@ def _free(out, s):
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
     if (out/'config.json').exists(): raise ValueError(f'{out} holds a run already; add --resume to finish it, or give another --out')
-    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.'] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
+    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.' and o != LIST] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
 def _settle(s, tasks):
