@@ -16,7 +16,7 @@ import pandas as pd
 
 from .attention import attend_store
 from .core import *
-from .core import door, number, one_of, whole
+from .core import door, in_order, number, one_of, whole
 from .disk import read_table, save_bytes, TableError
 from .data import ImageData
 from .downstream import Results, check_plan, probe_store, read_rows
@@ -29,6 +29,7 @@ from .sde import sde_of
 from .separation import separation
 from .settings import *
 from .settings import FOURS, each, grids, obey, opt
+from .sources import shown_axis
 from .trajectory import TrajectoryStore, encode_data
 from .transfer import transfer
 
@@ -80,15 +81,21 @@ def _first_rows(data, n_train=None, n_test=None):
 # %% ../nbs/15_analyses.ipynb #890285b7
 def curves_for(
     run:Run, # whose images
-    times, # that are needed
+    times, # that are needed; `None`: all of imported codes
     n_train:int=None, # images to train on and to choose by; all if `None`
     n_test:int=None, # images to test on; all if `None`
     log=None, # takes a line of progress
 ) -> TrajectoryStore:
     "A store with these times: the run's own, or one in `curves` made for them"
-    if run.finished('encode') and n_train is None and n_test is None and set(times) <= set((store := run.store()).times): return store
+    if run.finished('encode') and n_train is None and n_test is None and set(times or ()) <= set((store := run.store()).times): return store
     rows, s = _first_rows(run.load(), n_train, n_test), run.settings
     return encode_data(run.encoder(), rows, times, run.path/'curves'/f'{len(times)}_times_{len(rows)}_images', bs=s.encode_bs, bf16=run.bf16, log=log)
+
+def grid_times(
+    ks, # granularities, one or several; `None`: all points of imported codes
+):
+    "All times of some granularities; `None` stays"
+    return None if ks is None else union_times(*in_order(ks))
 
 # %% ../nbs/15_analyses.ipynb #701f8e1a
 @dataclass
@@ -101,7 +108,7 @@ class MiSettings:
     null:bool = opt(False, 'also measure pairs of codes of different images')
 
 def _measure_mi(run, s, log):
-    curves = curves_for(run, time_grid(s.granularity)).curves('test', s.granularity)
+    curves = curves_for(run, grid_times(s.granularity)).curves('test', s.granularity)
     z = np.asarray(curves)[:s.n if s.n is None else whole(1, len(curves))('n', s.n)]
     log(f'{len(z)} codes at {len(curves.times)} times; {", ".join(s.estimators)}, {s.seeds} seeds')
     return mi_table(z, list(map(str, curves.times)), s.estimators, s.seeds, run.path/'mi.csv', s.null, device=run.device, log=log)
@@ -132,8 +139,9 @@ def _head_kw(run, s):
     return kw | dict(device=run.device), widths
 
 # %% ../nbs/15_analyses.ipynb #21595850
-def _find(run, s, table, heads, grids):
+def _find(run, s, table, heads, grids=None):
     "Looks up rows, which refuses a table with others"
+    grids = grids or s.granularity or run.settings.granularity
     rows, n = Results(run.path/table), _split_sizes(run.config['data']['rows'], s.n_train, s.n_test)
     plan = check_plan([h if h in HEADS else 'transformer' for h in heads], **{k: v for k, v in _head_kw(run, s)[0].items() if k in ('seeds', 'epochs', 'patience')})
     for task, head, k in product(_tasks(run, s) or run.config['data']['tasks'], heads, grids):
@@ -151,9 +159,9 @@ class AttendSettings(HeadSettings):
     retrain:bool = opt(False, 'also train anew without each time')
 
 def _measure_attention(run, s, log):
-    _find(run, s, 'attention.csv', ['attention'], s.granularity)
-    store, (kw, widths) = curves_for(run, union_times(*s.granularity), s.n_train, s.n_test, log), _head_kw(run, s)
-    for k in s.granularity: attend_store(store, k, _tasks(run, s), run.path/'attention.csv', log, retrain=s.retrain, **kw, **widths['transformer'])
+    _find(run, s, 'attention.csv', ['attention'])
+    store, (kw, widths) = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), _head_kw(run, s)
+    for k in in_order(s.granularity): attend_store(store, k, _tasks(run, s), run.path/'attention.csv', log, retrain=s.retrain, **kw, **widths['transformer'])
 
 ANALYSES['attend'] = Analysis(AttendSettings, _measure_attention, 'Attention of one-layer Transformers along the curve, and the accuracy that is lost without a time.' + AGAIN,
                               dict(attention=TableFile('attention.csv', ['time', 'attention'], 'trajdrl_attend DIR')))
@@ -169,11 +177,11 @@ class SweepSettings(HeadSettings):
     transfer:tuple[int, ...] = opt((), 'grids that a Transformer trained on granularity 10 shall read, conditioned on log sigma(t) or on its position; not done if none')
 
 def _measure_sweep(run, s, log):
-    _find(run, s, 'sweep.csv', s.heads, s.granularity)
+    _find(run, s, 'sweep.csv', s.heads)
     if s.transfer: _find(run, s, 'transfer.csv', ['transfer'], [10])
     tasks, (kw, widths), moved = _tasks(run, s), _head_kw(run, s), {10, *s.transfer} if s.transfer else set()
-    store = curves_for(run, union_times(*s.granularity, *moved), s.n_train, s.n_test, log)
-    probe_store(store, sorted(s.granularity), tasks, s.heads, run.path/'sweep.csv', log, **kw, head_kw=widths)
+    store = curves_for(run, grid_times([*(s.granularity or ()), *moved] or None), s.n_train, s.n_test, log)
+    probe_store(store, s.granularity and sorted(s.granularity), tasks, s.heads, run.path/'sweep.csv', log, **kw, head_kw=widths)
     if moved: transfer(store, 10, s.transfer, tasks, out=run.path/'transfer.csv', log=log, sde=sde_of(run.settings), **kw, **widths['transformer'])
 
 ANALYSES['sweep'] = Analysis(SweepSettings, _measure_sweep, 'Accuracy of heads on the whole curve by granularity and code dimension; encoders of other dimensions are trained first.' + AGAIN,
@@ -185,13 +193,14 @@ ANALYSES['sweep'] = Analysis(SweepSettings, _measure_sweep, 'Accuracy of heads o
 class SeparateSettings:
     "Separation"
     granularity:int = opt(10, 'steps of the time grid', whole(2, 10_000))
-    pairs:int = opt(500, 'pairs of test images, of which no image is in two', whole(1))
+    pairs:int|None = opt(None, 'pairs of test images, of which no image is in two; as many as there are, at most 500, if none', whole(1))
 
 def _measure_separation(run, s, log):
-    store = curves_for(run, time_grid(s.granularity))
-    table = separation(store, s.granularity, tasks=[t for t in store.tasks if len(store.vocabs[t]) > 1], n_pairs=s.pairs)
+    store = curves_for(run, grid_times(s.granularity))
+    pairs = s.pairs or min(500, len(store.curves('test')) // 2)
+    table = separation(store, s.granularity, tasks=[t for t in store.tasks if len(store.vocabs[t]) > 1], n_pairs=pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
-    log(f'{s.pairs} pairs of test images at {s.granularity + 1} times')
+    log(f'{pairs} pairs of test images at {table.n_times[0]} times')
 
 ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
                                 'How far apart pairs of test images are at t = 0, and at most along the curve (equation 5). Takes seconds, and measures anew each time.',
@@ -209,10 +218,13 @@ def _of_dimension(run, d, log):
     return other
 
 # %% ../nbs/15_analyses.ipynb #7abae287
-def _own_grid(run, settings): # what replaces the default
-    "All points of imported codes, which are not those of any other grid"
-    k = run.settings.granularity
-    return {f.name: k if isinstance(f.default, tuple) else k[0] for f in dataclasses.fields(settings) if f.name == 'granularity' and run.imported}
+def _own_grid(run, a): # what replaces the defaults
+    "All points of imported codes, which are not those of any other grid, and no more of them at once than there are"
+    if not run.imported: return {}
+    T, fields = len(run.config['data']['axis']), {f.name: f for f in dataclasses.fields(a.settings)}
+    k = fields.get('granularity')
+    if k and T == 1 and not k.metadata['rule'].takes((1,) if isinstance(k.default, tuple) else 1): raise ValueError(f'{run.path} holds codes at one point, and this analysis compares points; trajdrl_probe and trajdrl_sweep read one')
+    return ({} if k is None else dict(granularity=None)) | ({'K': tuple(n for n in fields['K'].default if n <= T)} if 'K' in fields else {})
 
 @door(name=one_of(ANALYSES))
 def analyse(
@@ -223,11 +235,11 @@ def analyse(
 ):
     "Writes the tables of an analysis into the folder of a run, or what they lack"
     a, log = ANALYSES[name], log or Progress()
-    s = a.settings(**_own_grid(run, a.settings) | given)
+    s = a.settings(**_own_grid(run, a) | given)
     obey(s)
     for t in getattr(s, 'tasks', ()): one_of(run.config['data']['tasks'])('tasks', t)
     if not run.imported: run.encoder() # says how to finish it
     for d in getattr(s, 'd', ()) or [run.settings.d]:
-        with run.alone(), (own := _of_dimension(run, d, log)).alone():
+        with run.alone(), (own := _of_dimension(run, d, log)).alone(), shown_axis(*run.axis()):
             try: a.measure(own, s, lambda line: log(line, f'd={d}' if own is not run else ''))
             except TableError as e: raise ValueError(f'{own.path}: {e}; or delete the table to measure anew') from None

@@ -24,6 +24,7 @@ from .downstream import KEY, PAPER_LRS, SeedLoader, Sweep, check_head, check_pla
 from .downstream import store_tasks, sweep_learner, time_left, _prepare
 from .heads import HEADS, TransformerHead
 from .results import one_grid, over_seeds, unit_of
+from .sources import at_point
 
 # %% ../nbs/11_attention.ipynb #12ebba75
 def fit_heads(
@@ -151,7 +152,7 @@ def _profile_rows(splits, n_classes, times, plan, retrain, **kwargs):
 def _profile_line(rows, seconds):
     "One line on a finished task"
     mean, r = rows.groupby('time').attention.mean(), rows.iloc[0]
-    return (f'{r.task}: {rows.seed.nunique()} profiles in {seconds:.1f} s, most attention at t = {mean.idxmax()} '
+    return (f'{r.task}: {rows.seed.nunique()} profiles in {seconds:.1f} s, most attention at {at_point(mean.idxmax(), exact=True)} '
             f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test accuracy {rows.test_acc.mean():.1%} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates('seed')))
 
 # %% ../nbs/11_attention.ipynb #cac4bae1

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_origin
 
+import numpy as np
 from fastai.torch_core import rank_distrib
 
 with warnings.catch_warnings():
@@ -257,13 +258,14 @@ def trajdrl_predict(
     def body(argv):
         p = Parser('trajdrl_predict', trajdrl_predict.__doc__, 'DIR IMAGE ...', runs=False)
         p.add_argument('dir', metavar='DIR', help='folder of a run')
-        p.add_argument('images', metavar='IMAGE', nargs='+', help='image files, or folders of them')
+        p.add_argument('images', metavar='IMAGE', nargs='+', help='image files, or folders of them; for a run of imported codes, a file of such')
         for k, kind, text in (('out', str, 'CSV file; standard output if none'), ('tasks', tuple[str, ...], 'which tasks; all if none'), ('heads', tuple[str, ...], 'which heads; all that were kept if none'),
                               ('top', int, 'most classes for each image, task and head [3]'), ('skip_damaged', bool, 'leave damaged images out, rather than refuse all [no]'), ('device', str, 'cpu, cuda, mps, ...')):
             p.add_argument(f'--{k}', metavar='X', type=partial(read_value, kind), help=text)
         given = vars(p.parse_args(argv))
         run, out = Run(given.pop('dir'), device=given.pop('device', None)), given.pop('out', None)
         given.pop('debug', None)
+        if run.imported: given['images'] = np.concatenate([read_arrays(f)['codes'] for f in given['images']])
         table = predict(run, log=lambda line: print(line, file=sys.stderr), **given)
         if out is None: return print(table.to_csv(index=False, lineterminator='\n'), end='')
         save_bytes(out, table.to_csv(index=False))
@@ -318,11 +320,12 @@ def trajdrl_import(
         p.add_argument('file', metavar='FILE', help='npz or safetensors with codes, and maybe axis, split and labels; or npy')
         p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new or empty')
         p.add_argument('--preset', metavar='X', choices=PRESETS, help='settings of the heads to start from [quick]')
+        p.add_argument('--resume', action='store_true', help='go on where an import into the folder stopped')
         for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
         a = vars(p.parse_args(argv))
-        found = read_arrays(a['file'], a.get('labels')) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
-        more = {k: a[k] for k in ('axis_name', 'preset') if k in a}
-        run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *argv]), **more)
+        found = read_arrays(a['file'], a.get('labels'), log) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
+        more = {k: a[k] for k in ('axis_name', 'preset', 'resume') if k in a}
+        run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *[o for o in argv if o != '--resume']]), **more)
         log(f'{run.store()}; next: trajdrl_probe {shlex.quote(str(run.path))}')
     return run_command('trajdrl_import', body, argv)
 

@@ -31,6 +31,7 @@ from .disk import Table
 from .heads import *
 from .heads import MAIN_HEADS, standardise
 from .kept import head_file, KeptHead
+from .sources import at_point
 
 # %% ../nbs/09_downstream.ipynb #f08487ef
 class SeedLoader:
@@ -157,6 +158,7 @@ class _ClipMembers(Callback):
 class KeepBest(Callback):
     "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
     def before_fit(self):
+        self.run = not hasattr(self.learn, 'lr_finder')
         self.acc, self.epochs = torch.full(self.model.shape, -1., dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
         self.stopped = self.epochs.clone() # the epoch at which it left; 0 for those that stayed
         self.best = [torch.cat(ps).detach() for ps in zip(*_sweep_groups(self.model))] # each (all members, ...)
@@ -241,7 +243,7 @@ def sweep_learner(
     "A fastai `Learner` that trains all members of `model`, each as if alone"
     cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else []) + list(L(cbs))
     return Learner(DataLoaders(train, valid), model, loss_func=_sweep_losses, splitter=_sweep_groups, cbs=cbs, metrics=metrics, wd=wd, wd_bn_bias=True, train_bn=False,
-                   opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True)))
+                   opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True, foreach=False)))
 
 def fit_sweep(
     learn:Learner, # of `sweep_learner`
@@ -525,7 +527,7 @@ def _line(rows, grids, seconds):
     "One line on a finished head"
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
-    where, of = '' if t == 'curve' else f' at t = {t}', f', granularity {", ".join(map(str, grids))}' if grids else ''
+    where, of = '' if t == 'curve' else f' at {at_point(t, exact=True)}', f', granularity {", ".join(map(str, grids))}' if grids else ''
     return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
 
 # %% ../nbs/09_downstream.ipynb #5d2580fe

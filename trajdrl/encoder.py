@@ -70,11 +70,22 @@ class _WideBlock(nn.Module):
 _WHERE = 'the name of a network that comes with the package ({}), a folder that save_pretrained left, or user/name of one on the Hugging Face hub'
 _CODERS = {SDE: (SDE.config, lambda config: make_sde(**config))} # how a process is written to and read from config.json
 
-class Pretrained(PyTorchModelHubMixin, library_name='trajdrl', coders=_CODERS):
-    "Base of networks that are saved and loaded in the form of the Hugging Face hub"
-    part = '.' # where a network lies in the folder of one that comes with the package
+_MODEL_CARD = '''---
+{{ card_data }}
+---
+# {{ network }}
 
-    def save_pretrained(self, folder, **kwargs): return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, **kwargs)
+{{ about }} Made with `trajdrl`, whose `{{ loader }}.from_pretrained` loads it. Its settings: {{ settings }}.
+'''
+
+class Pretrained(PyTorchModelHubMixin, library_name='trajdrl', license='unknown', tags=['representation-learning', 'diffusion'], model_card_template=_MODEL_CARD, coders=_CODERS):
+    "Base of networks that are saved and loaded in the form of the Hugging Face hub"
+    part, about = '.', '' # where a network lies in the folder of one that comes with the package; a sentence for its card
+
+    def save_pretrained(self, folder, **kwargs):
+        name, loader, config = type(self).__name__, next(c for c in type(self).__mro__ if Pretrained in c.__bases__), self._hub_mixin_config
+        card = dict(network=name, about=self.about, loader=loader.__name__, settings=', '.join(f'{k} {v}' for k, v in config.items()))
+        return super().save_pretrained(folder, config={**config, 'network': name}, model_card_kwargs=card, **kwargs)
 
 # %% ../nbs/03_encoder.ipynb #dff14760
 @patch(cls_method=True)
@@ -123,17 +134,10 @@ def pretrained_names() -> list:
     "The networks that come with the package"
     return sorted(p.parent.name for p in _pretrained_home().glob('*/config.json'))
 
-# %% ../nbs/03_encoder.ipynb #be517bdd
-_MODEL_CARD = '''---
-{{ card_data }}
----
-An encoder E(x0, t) made with `trajdrl`: an image goes in, and a code for every diffusion time t in [0, 1] comes out.
-Load it with `trajdrl.encoder.Encoder.from_pretrained`; `trajdrl.trajectory.encode` turns images into curves.
-'''
-
 # %% ../nbs/03_encoder.ipynb #2deba69d
-class Encoder(nn.Module, Pretrained, library_name='trajdrl', model_card_template=_MODEL_CARD, coders=_CODERS):
+class Encoder(nn.Module, Pretrained, library_name='trajdrl', coders=_CODERS):
     "Time-conditioned WideResNet E(x0, t) (appendix A); `kind` is drl (a code) or vdrl (its mean and log-variance)"
+    about = 'An encoder E(x0, t): an image goes in, and a code for every diffusion time t in [0, 1] comes out.'
     @door(d=whole(1), kind=one_of(['drl', 'vdrl']), channels=whole(1), depth=Rule(lambda n: 4 < n < 1000 and n % 6 == 4, '6n + 4 below 1000: 10, 16, 22, 28, ...', int),
           width=whole(1), pool=whole(0), film=TRUTH, fourier_scale=number(0), dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'),
           size=Rule(lambda s: s > 0 and s % 4 == 0, 'a multiple of 4', int))

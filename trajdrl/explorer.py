@@ -40,6 +40,7 @@ from .heads import MLPStack, TransformerHead, standardise
 from .predict import kept_heads, open_head
 from .sampling import decode
 from .score import ScoreNet
+from .sources import at_point, axis_text, point_text, shown_axis
 from .trajectory import encode, encode_data
 
 # %% ../nbs/16_explorer.ipynb #c9deaefa
@@ -48,6 +49,7 @@ class _Built:
     def __init__(self, name, device):
         self.name, self.device, self.path, self.data = name, as_device(device), Path(tempfile.mkdtemp(prefix=f'{name}-')), None
 
+    imported, axis = False, lambda self: ('t', {})
     def _part(self, cls): return cls.from_pretrained(self.name).eval().requires_grad_(False).to(self.device)
     def encoder(self): return self._part(Encoder)
     def networks(self): return self.encoder(), self._part(ScoreNet)
@@ -69,36 +71,48 @@ class Explorer:
         n_max:int=10_000, # most training curves that a task's heads learn from
     ):
         self.run = _Built(run_folder, device) if run_folder in pretrained_names() else Run(run_folder, device=device)
-        self.steps, self.n_max, self.encoder = steps, n_max, self.run.encoder() # says so where the training is not finished
-        self.data, self.store = self.run.load(), self.run.store()
+        self.steps, self.n_max, self.imported = steps, n_max, self.run.imported
+        self.encoder, self.data = (None, None) if self.imported else (self.run.encoder(), self.run.load()) # says so where the training is not finished
+        self.store, self.axis = self.run.store(), self.run.axis()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
         self.tasks = [t for t in self.store.tasks if len(self.store.vocabs[t]) > 1]
-        self.test, self.own, self.decodes, self.read, self.networks = self.data.subset('test'), {}, {}, {}, None
+        self.known, self.own, self.decodes, self.read, self.networks = self.store.labels('test'), {}, {}, {}, None
+        self.n = self.store.splits['test'].stop - self.store.splits['test'].start
 
     times = property(lambda self: self.store.times, doc='The times of the stored curves')
     def __repr__(self):
-        return f'Explorer({str(self.run.path)!r}): {len(self.test)} test images at {len(self.times)} times; tasks {", ".join(self.tasks)}'
+        return f'Explorer({str(self.run.path)!r}): {self.n} test {"curves" if self.imported else "images"} at {len(self.times)} {"points" if self.imported else "times"}; tasks {", ".join(self.tasks)}'
 
 # %% ../nbs/16_explorer.ipynb #b54b0218
 @patch
 def _own(self:Explorer, i):
     "Is `i` the name of an image of one's own, and not a number?"
     if isinstance(i, str) and i in self.own: return True
-    Rule(range(len(self.test)).__contains__, f'the number of a test image, below {len(self.test)}, or the name of one that add took up')('i', i)
+    Rule(range(self.n).__contains__, f'the number of a test image, below {self.n}, or the name of one that add took up')('i', i)
 
 @patch
 def image(self:Explorer,
     i, # number of a test image, or name of an added one
 ) -> np.ndarray: # uint8 (h, w, c)
     "The pixels of an image"
-    return self.own[i][0] if self._own(i) else self.test.images[i]
+    return self.own[i][0] if self._own(i) else self.pixels('test', i)
+
+@patch
+def pixels(self:Explorer,
+    split:str, # train, valid or test
+    row:int, # in it
+) -> np.ndarray: # uint8 (h, w, c)
+    "The pixels of an image; where codes are imported, those of its curve, standardised from blue to red, a row for each dimension"
+    if not self.imported: return self.data.images[self.data.splits[split]][row]
+    z = standardise(np.array(self.store.curves(split)[row])[None], self.mean, self.std)[0]
+    return (255 * plt.cm.coolwarm(z.T.numpy() / 6 + .5)[..., :3]).astype(np.uint8)
 
 @patch
 def labels(self:Explorer,
     i, # number of a test image, or name of an added one
 ) -> dict: # task -> class name
     "What is known to be in an image: nothing, for an added one"
-    return {} if self._own(i) else {t: self.store.vocabs[t][self.test.labels[t][i]] for t in self.tasks}
+    return {} if self._own(i) else {t: self.store.vocabs[t][self.known[t][i]] for t in self.tasks}
 
 # %% ../nbs/16_explorer.ipynb #d9158970
 @patch
@@ -124,6 +138,7 @@ def add(self:Explorer,
     name:str=None, # what to call it; the file's name if `None`
 ) -> str: # the name
     "Takes up an image of one's own"
+    if self.imported: self.run._need('an encoder')
     name = name or (Path(file).name if isinstance(file, (str, Path)) else 'image')
     mode = {1: 'L', 3: 'RGB'}[self.encoder.channels]
     try: pixels = read_image(file, self.encoder.size, mode)
@@ -157,7 +172,7 @@ def neighbours(self:Explorer,
     search = NearestNeighbors(n_neighbors=k + (itself >= 0), algorithm='brute').fit(x.numpy())
     far, rows = (a[0] for a in search.kneighbors(self.curve(i)[c][None].numpy()))
     far, rows = far[rows != itself][:k], rows[rows != itself][:k]
-    known = {t: np.array(self.store.vocabs[t])[y[rows]] for t, y in self.data.subset(among).labels.items() if t in self.tasks}
+    known = {t: np.array(self.store.vocabs[t])[y[rows]] for t, y in self.store.labels(among).items() if t in self.tasks}
     return pd.DataFrame(dict(row=rows, distance=far / x.shape[1]**.5, **known))
 
 # %% ../nbs/16_explorer.ipynb #f9a30c17
@@ -183,7 +198,7 @@ def decode_at(self:Explorer,
 def decode_seconds(self:Explorer) -> float:
     "About how long a first decode takes on this machine, from one step of the solver"
     encoder, score = self.networks = self.networks or self.run.networks()
-    x0 = to_float(self.test.images[:1].repeat(2, 0)).to(next(score.parameters()).device)
+    x0 = to_float(self.image(0)[None].repeat(2, 0)).to(next(score.parameters()).device)
     for _ in range(2): # the first call warms up
         start = time.perf_counter()
         decode(score, encoder, x0, n=1)
@@ -266,7 +281,7 @@ def heads(self:Explorer,
     "The heads of a task: in memory, from the run's folder, or trained now and put there"
     if one_of(self.tasks)('task', task) in self.read: return self.read[task]
     n_classes, file = len(self.store.vocabs[task]), self.run.path/'explorer'/f'{slug(task)}.safetensors'
-    found = _TaskHeads(len(self.times), self.encoder.d, n_classes)
+    found = _TaskHeads(len(self.times), self.mean.shape[1], n_classes)
     origin = {k: self.store.meta[k] for k in ('encoder', 'fingerprint', 'times')}
     origin = json.dumps(dict(**origin, task=task, n_max=self.n_max, **_FIT, **_ATTENTION))
     if not found.load(file, origin):
@@ -336,9 +351,10 @@ _MARK, _PLAIN = '#d9480f', '#9db8de'
 
 def _time_axis(ax, times, most:int=21):
     "An x axis with a place for each time"
-    step = -(-len(times) // most)
+    words = list(map(point_text, times))
+    step = -(-len(times) // max(1, min(most, 150 // max(map(len, words)))))
     ax.set(xlim=(-.5, len(times) - .5), xticks=range(0, len(times), step))
-    ax.set_xticklabels([f'{float(t):.3g}' for t in times[::step]])
+    ax.set_xticklabels(words[::step])
     ax.tick_params(length=0)
     for edge in ax.spines.values(): edge.set_visible(False)
 
@@ -403,15 +419,15 @@ def _picture_row(title:str, pictures) -> str: # HTML
 class _ExplorerPage:
     "The widgets of an `Explorer`: `box` is what is shown, `show` fills it"
     def __init__(self, ex:Explorer, decodes:bool=None, k:int=6):
-        self.ex, self.k, self.chosen, times = ex, k, 0, ex.times
+        self.ex, self.k, self.chosen, times, self.what = ex, k, 0, ex.times, 'curve' if ex.imported else 'image'
         field = lambda kind, text, width, label, **kw: kind(description=text, layout=dict(width=width),
                                                             style=dict(description_width=label), **kw)
-        self.number = field(widgets.BoundedIntText, 'test image', '165px', '75px', min=0, max=len(ex.test) - 1)
+        self.number = field(widgets.BoundedIntText, f'test {self.what}', '165px', '75px', min=0, max=ex.n - 1)
         self.upload = field(widgets.FileUpload, 'own image', '125px', 'initial', accept='image/*')
         self.task = field(widgets.Dropdown, 'task', '195px', '40px', options=ex.tasks)
         self.among = field(widgets.Dropdown, 'neighbours among', '215px', '125px', options=list(ex.store.splits))
         self.decodes = field(widgets.Checkbox, 'decode', '100px', '0px', value=self._quick() if decodes is None else decodes)
-        self.t = field(widgets.SelectionSlider, 't', '100%', '20px', options=times, value=times[len(times) // 2])
+        self.t = field(widgets.SelectionSlider, ex.axis[0] or 'point', '100%', 'initial' if ex.imported else '20px', options=times, value=times[len(times) // 2])
         self.note, self.image, self.near, self.charts = (widgets.HTML() for _ in range(4))
         self._lay_out()
         for w in self.number, self.task, self.among, self.decodes, self.t: w.observe(self._changed, 'value')
@@ -429,7 +445,7 @@ def _quick(self:_ExplorerPage):
 def _lay_out(self:_ExplorerPage):
     "Puts the widgets in their places"
     row = lambda *ws, **kw: widgets.HBox(ws, layout=dict(flex_flow='row wrap', **kw))
-    fields = row(self.number, self.upload, self.task, self.among, self.decodes, grid_gap='4px 10px')
+    fields = row(*[w for w in (self.number, self.upload, self.task, self.among, self.decodes) if not self.ex.imported or w not in (self.upload, self.decodes)], grid_gap='4px 10px')
     frame = dict(width='1030px', max_width='100%', padding='12px', border='1px solid #ddd', overflow='hidden', grid_gap='4px')
     self.box = widgets.VBox([fields, self.t, self.note, row(self.image, self.near, grid_gap='10px 34px'), self.charts], layout=frame)
     self.box.add_class('trajdrl-explorer')
@@ -438,6 +454,7 @@ def _lay_out(self:_ExplorerPage):
 @patch
 def say(self:_ExplorerPage, text:str='', bad:bool=False):
     "Shows one line above the pictures"
+    if self.ex.imported: text = text or 'Imported codes: a picture is a curve, a column for each point; there are no images, and no score network to decode with.'
     style = ('color:#c62828;' if bad else _GREY) + 'line-height:20px;white-space:normal'
     self.note.value = fx.to_xml(fx.Div(text, style=style)) if text else ''
 
@@ -449,7 +466,8 @@ def mark(self:_ExplorerPage):
     self.looks = self.ex.learned_times(self.task.value)
     near = {min(times, key=lambda s: abs(s - t)) for t in self.looks}
     self.t.unobserve(self._changed, 'value') # new options move the slider
-    self.t.options, self.t.value = [(f'{float(t):.4g}' + ' ▼' * (t in near), t) for t in times], now
+    with shown_axis(*self.ex.axis): names = [point_text(t) if self.ex.imported else f'{float(t):.4g}' for t in times]
+    self.t.options, self.t.value = [(name + ' ▼' * (t in near), t) for name, t in zip(names, times)], now
     self.t.observe(self._changed, 'value')
 
 # %% ../nbs/16_explorer.ipynb #a96be70e
@@ -465,12 +483,12 @@ def label_lines(self:_ExplorerPage, labels:dict, like:dict=None, most:int=4) -> 
 @patch
 def image_html(self:_ExplorerPage, made=(None, None)) -> str:
     "The chosen image, and its decodes"
-    x, t = self.ex.image(self.chosen), float(self.t.value)
-    title = (self.chosen if isinstance(self.chosen, str) else f'test image {self.chosen}') + ', and decodes' * self.decodes.value
+    x = self.ex.image(self.chosen)
+    title = (self.chosen if isinstance(self.chosen, str) else f'test {self.what} {self.chosen}') + ', and decodes' * self.decodes.value
     off = lambda a: [] if a is None else [(f'error {np.sqrt(np.mean((a / 255. - x / 255.)**2)):.2f}', _GREY)]
     pictures = [_picture(x, self.label_lines(self.ex.labels(self.chosen)) or [('own image', _GREY)])]
     if self.decodes.value: pictures += [_picture(a, [(n, 'font-weight:600;' + s), *off(a)]) for n, s, a in
-                                        ((f'at t = {t:.3g}', f'color:{_MARK}', made[0]), ('whole curve', '', made[1]))]
+                                        ((f'at {at_point(self.t.value)}', f'color:{_MARK}', made[0]), ('whole curve', '', made[1]))]
     return _picture_row(title, pictures)
 
 # %% ../nbs/16_explorer.ipynb #a1d51088
@@ -478,29 +496,31 @@ def image_html(self:_ExplorerPage, made=(None, None)) -> str:
 def near_html(self:_ExplorerPage) -> str:
     "The neighbours of the chosen image"
     among, mine = self.among.value, self.ex.labels(self.chosen)
-    near, images = self.ex.neighbours(self.chosen, self.t.value, self.k, among), self.ex.data.subset(among).images
+    near = self.ex.neighbours(self.chosen, self.t.value, self.k, among)
     lines = lambda r: [*self.label_lines({t: r[t] for t in self.ex.tasks}, mine), (f'distance {r.distance:.2f}', _GREY)]
-    return _picture_row(f'nearest codes at t = {float(self.t.value):.3g}', [_picture(images[r.row], lines(r)) for _, r in near.iterrows()])
+    return _picture_row(f'nearest codes at {at_point(self.t.value)}', [_picture(self.ex.pixels(among, r.row), lines(r)) for _, r in near.iterrows()])
 
 # %% ../nbs/16_explorer.ipynb #99d660eb
 @patch
 def chart(self:_ExplorerPage) -> Figure:
     "Attention and class along t, for the chosen image, task and time"
-    ex, task, t = self.ex, self.task.value, self.t.value
+    ex, task, t, point = self.ex, self.task.value, self.t.value, 'point' if self.ex.imported else 'time'
     p, names, true = ex.probabilities(self.chosen, task, self.say), ex.store.vocabs[task], ex.labels(self.chosen).get(task)
     rows, title = len(_shown_classes(p)), dict(loc='left', fontsize=10, fontweight='bold')
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
-    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: where attention looks in this image', **title)
+    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: where attention looks in this {self.what}', **title)
     if looks := [float(o) for o in self.looks]:
         above.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', transform=above.get_xaxis_transform(), label='learned times')
+    acc = ex.heads(task).acc
+    if ex.imported: above.plot(range(len(ex.times)), acc['points'], 'o-', ms=4, color='k', transform=above.get_xaxis_transform(), label='accuracy of each point, from 0 to 1')
     above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
     _plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
-    below.set_title(f'{label_text(task)}: what each time says, in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})', **title)
+    below.set_title(f'{label_text(task)}: what each {point} says, in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})', **title)
     acc = ex.heads(task).acc
-    told = f"Right for validation images: t = {float(t):.3g} in {acc['points'][ex.at(t)]:.0%}, the whole curve in {acc['curve']:.0%}"
+    told = f"Right for validation {self.what}s: {at_point(t)} in {acc['points'][ex.at(t)]:.0%}, the whole curve in {acc['curve']:.0%}"
     fig.text(.995, .02, told, ha='right', fontsize=8, color='#555')
-    below.set_xlabel('diffusion time t')
+    below.set_xlabel(axis_text() if ex.imported else 'diffusion time t')
     longest = max(len(o.get_text()) for o in below.get_yticklabels())
     fig.subplots_adjust(.052 + .0075*longest, .115, .995, .935, hspace=.42)
     fig.align_ylabels()
@@ -512,15 +532,19 @@ def chart_html(self:_ExplorerPage) -> str:
     "The charts as one picture, described for those who cannot see it"
     out, seen = io.BytesIO(), self.ex.along_t(self.chosen, self.task.value, self.say)
     self.chart().savefig(out, format='png')
-    told = ', '.join(f'{float(r.time):.3g}: {r.predicted} ({r.probability:.0%})' for r in seen[:-1].itertuples())
+    told = ', '.join(f'{point_text(r.time)}: {r.predicted} ({r.probability:.0%})' for r in seen[:-1].itertuples())
     src = 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
     style = 'width:1000px;max-width:100%;margin:8px 0 0;background:white'
-    return fx.to_xml(fx.Img(src=src, alt=f'Predicted {self.task.value} along t: {told}', style=style))
+    return fx.to_xml(fx.Img(src=src, alt=f'Predicted {self.task.value} along {axis_text()}: {told}', style=style))
 
 # %% ../nbs/16_explorer.ipynb #11f1faf7
 @patch
 def show(self:_ExplorerPage):
     "Brings everything on the page up to date"
+    with shown_axis(*self.ex.axis): self._show()
+
+@patch
+def _show(self:_ExplorerPage):
     try:
         self.say()
         kept = [self.ex.decodes.get((self.chosen, t)) for t in (self.t.value, None)]

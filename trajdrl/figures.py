@@ -54,9 +54,12 @@ class Tables:
         self.runs, self.read, seen = find_runs(folder), {}, {}
         self.datasets = list(dict.fromkeys(c['data']['name'] for c in self.runs.values()))
         for p, c in self.runs.items(): # no two runs of one kind, which would be mixed
-            key = (c['data']['name'], *(c['settings'][k] for k in ('kind', 'd', 'seed')))
+            key = (c['data']['name'], _kind(c), *(c['settings'][k] for k in ('d', 'seed')))
             if key in seen: raise ValueError(f'{seen[key]} and {p} are two runs of {key[0]}, {key[1]}, d={key[2]}, seed={key[3]}; give a folder with one of them')
             seen[key] = p
+        axes = {}
+        for p, c in self.runs.items():
+            if axes.setdefault(name := c['data']['name'], own := c['data'].get('axis')) != own: raise ValueError(f'{p} has another axis than the other runs of {name}; give a folder without it, or import it with another --name')
 
     def all(self, table): # rows of all runs
         if table not in self.read:
@@ -74,7 +77,7 @@ class Tables:
         try: df = t.read(file)
         except ValueError as e: raise ValueError(f'{file} is not a table of {t.command} ({e}); delete it and make it anew') from None
         if lacks := [k for k in t.columns if k not in df]: raise ValueError(f'{file} has no column {lacks[0]}; delete it and make it anew')
-        return df.assign(dataset=c['data']['name'], encoder=s['kind'], dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
+        return df.assign(dataset=c['data']['name'], encoder=_kind(c), dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
 
     def __call__(self, table, **only): # rows with these values
         df = self.all(table)
@@ -84,7 +87,7 @@ class Tables:
         return df
 
     def _missing(self, table, dataset, encoder=None, dim=None, **_): # what to do
-        runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and c['settings']['kind'] == (encoder or c['settings']['kind'])]
+        runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and _kind(c) == (encoder or _kind(c))]
         if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
         return f'run {all_tables()[table].command}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
 
@@ -96,7 +99,9 @@ def largest(
     return df[df.dim == df.groupby(['dataset', 'encoder']).dim.transform('max')]
 
 # %% ../nbs/17_figures.ipynb #464cab7b
-def _encoders(df): return [e for e in ('vdrl', 'drl') if e in set(df.encoder)] # in the paper's order of rows
+def _kind(config): return 'imported' if 'axis' in config['data'] else config['settings']['kind']
+
+def _encoders(df): return [e for e in ('vdrl', 'drl', 'imported') if e in set(df.encoder)] # in the paper's order of rows
 
 def _main_grid(df): return df[df.granularity == main_granularity(df.granularity.unique())]
 
@@ -201,7 +206,7 @@ def _many_profiles(df, tasks, columns):
 def divergence_figure(
     t:Tables, # of some runs
     dataset:str, # name
-    only=('vdrl', 'drl'), # encoders
+    only=('vdrl', 'drl', 'imported'), # encoders
 ) -> Figure:
     "Jensen-Shannon divergence between the profiles of all tasks"
     df = largest(t('attention', dataset=dataset))
@@ -373,7 +378,7 @@ def draw_figures(
 def _datasets(p, t):
     "The data sets for which a figure of the paper is drawn"
     if p.datasets == OTHERS: return [d for d in t.datasets if d not in DATASETS or not DATASETS[d].paper]
-    return [d for d in p.datasets or t.datasets if d in t.datasets]
+    return [d for d in p.datasets or t.datasets if d in t.datasets and not (p.draw is transfer_figure and t.axis(d)[1])] # an axis has one grid
 
 def _page(folder, t, parts, missing):
     "figures.html"

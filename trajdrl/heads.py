@@ -95,7 +95,7 @@ Load it with `trajdrl.heads.Head.from_pretrained`.
 {{ facts | default("") }}
 '''
 
-class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', model_card_template=_HEAD_CARD):
+class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', license='unknown', tags=['representation-learning'], model_card_template=_HEAD_CARD):
     "Base of the single heads: dropout that follows `seed` and the step, if there is a seed"
     @door(p=_RATE, seed=SEED)
     def __init__(self,

@@ -6,41 +6,56 @@
 __all__ = ['import_run']
 
 # %% ../nbs/12c_imported.ipynb #c578228d
-import shlex
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from .core import *
-from .core import door, of_kind, PATH, refuse
+from .core import as_array, door, LOG, of_kind, PATH, refuse
 from .disk import alone_in, list_files
+from .files import _as_classes, read_labels
 from .run import *
 from .run import _free, _settle
 from .settings import *
-from .sources import axis_of, store_from_arrays
+from .sources import axis_of, store_from_arrays, _split, _tasks
 
 # %% ../nbs/12c_imported.ipynb #37235acb
-@door(file=PATH)
+@door(file=PATH, log=LOG)
 def read_arrays(
     file, # npz, npy or safetensors
     labels=None, # CSV with a column for each task, and maybe one named split
+    log=lambda line: None, # takes a line on what was left out
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
-    try: arrays = load_file(file) if Path(file).suffix == '.safetensors' else np.load(file)
-    except (ValueError, EOFError, SafetensorError) as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({e})') from None
-    if isinstance(arrays, np.ndarray): arrays = dict(codes=arrays)
-    found = {k: arrays[k] for k in arrays} | ({} if labels is None else {k: v.to_numpy() for k, v in pd.read_csv(labels).items()})
+    try: found = _arrays(Path(file))
+    except FileNotFoundError: raise
+    except Exception as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({type(e).__name__}: {e})') from None
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
     codes, axis, splits = (found.pop(k, None) for k in ('codes', 'axis', 'split'))
-    return dict(codes=codes, labels=found, axis=axis, splits=splits)
+    more = {} if labels is None else _columns(read_labels(labels), log)
+    return dict(codes=codes, axis=axis, splits=more.pop('split', splits), labels=found | more)
+
+def _arrays(file): # name -> array; nothing is unpickled
+    if file.suffix == '.safetensors': return {k: as_array(v) for k, v in load_file(file).items()}
+    found = np.load(file, mmap_mode='r')
+    if isinstance(found, np.ndarray): return dict(codes=found)
+    with found: return {k: np.char.decode(v, 'utf-8') if v.dtype.kind == 'S' else v for k, v in found.items()}
+
+def _columns(table, log): # task -> labels, with classes in the order of their numbers if they are such
+    found = {}
+    for c, y in table.items():
+        classes = _as_classes(y) if c != 'split' else None
+        if classes and len(classes[1]) > max(2, len(y) / 2): log(f'left out: column {c}, nearly every row its own class')
+        else: found[c] = pd.Categorical(y, classes[1]) if classes else y.to_numpy() if c == 'split' else pd.to_numeric(y).to_numpy()
+    return found
 
 # %% ../nbs/12c_imported.ipynb #7d4751a3
-@door(out=PATH, name=of_kind(str, 'a word'))
+@door(out=PATH, name=of_kind(str, 'a word'), log=LOG)
 def import_run(
-    out, # folder of the run, new or empty
+    out, # folder of the run, new or empty; one that holds this run already, to `resume`
     codes, # (n, T, d)
     labels, # see `store_from_arrays`
     axis=None, # T numbers or names; 0, 1, 2, ... if `None`
@@ -50,19 +65,27 @@ def import_run(
     command:str='', # that made the run
     device=None, # where heads are trained; the fastest there is if `None`
     log=None, # takes a line of progress
+    resume:bool=False, # go on where an import stopped
     **given, # a preset, and settings of curves and heads
 ) -> Run:
     "A new run whose curves are imported"
     T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
-    if T == 2: refuse('codes', codes, 'codes at one point of the axis, or at three or more: a granularity has no two points')
-    settings = make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given)
-    run = Run(_free(out, settings), settings, command, device)
+    settings = dataclasses.replace(make_settings(d=d, granularity=(max(1, T - 1),), **given), dataset=name)
+    there = resume and (Path(out).expanduser()/'config.json').exists()
+    run = Run(out, device=device) if there else Run(_free(out, settings), settings, command, device)
+    if there: run.imported or refuse('out', str(out), 'the folder of an import; this one holds a run of images'), run.agree(given)
+    _settle(run.settings, _readable(labels, splits, len(codes)))
     store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True)
+    if there: return run
     run.config['data'] = _facts(store)
-    _settle(run.settings, run.config['data']['tasks'])
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True
     with alone_in(run.path): list_files(run.path, above=False), run.save()
     return run
+
+def _readable(labels, splits, n): # names of the tasks, each with two classes to learn
+    (ys, _), train = _tasks(labels, None, n), _split(splits, n, 0)['train']
+    if one := [t for t, y in ys.items() if len(set(y[train])) < 2]: refuse('labels', one[0], f'two classes at least among the rows to train on, or leave task {one[0]} out')
+    return list(ys)
 
 def _facts(store): # what a run's record says of its data
     return dict(name=store.meta['data'], fingerprint=store.meta['fingerprint'], rows={k: s.stop - s.start for k, s in store.splits.items()},

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, _first_rows
+from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, grid_times, _first_rows
 from .attention import AttentionTable, attend_store
 from .core import *
 from .core import door, in_order, LOG, one_of, SEED, SEEDS, whole
@@ -27,6 +27,7 @@ from .curve import span_times
 from .downstream import time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
+from .sources import at_point
 from .times import *
 from .times import CurveSet
 from .times import _LRS, _SPLITS
@@ -397,16 +398,18 @@ def measure_times(
     log=print, # takes a line of progress
 ):
     "Writes times.csv, times_along.csv and times_attention.csv"
-    store, data = curves_for(run, time_grid(s.granularity), s.n_train, s.n_test, log), _first_rows(run.load(), s.n_train, s.n_test)
-    tasks, kw = list(s.tasks or run.settings.tasks or store.tasks), dict(seeds=s.seeds, epochs=s.epochs)
-    curves, own = CurveSet(store, s.granularity, run.encoder(), data, run.device), run.settings
+    store, own, refine = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), run.settings, 0 if run.imported else s.refine
+    from_images = () if run.imported else (run.encoder(), _first_rows(run.load(), s.n_train, s.n_test))
+    if s.refine > refine: log('the times are points of the axis: to refine them takes the encoder, and is left out')
+    tasks, kw = list(s.tasks or own.tasks or store.tasks), dict(seeds=s.seeds, epochs=s.epochs)
+    curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:
         if not len(along.find(dict(task=t), settings=[facts])):
             rows = along.add(accuracy_along(curves, t, **kw).assign(settings=facts))
-            log(f'{t}: {len(curves.times)} single times, best t = {rows.groupby("time").valid_acc.mean().idxmax()}')
+            log(f'{t}: {len(curves.times)} single times, best {at_point(rows.groupby("time").valid_acc.mean().idxmax(), exact=True)}')
     attention = _profiles(run, s, store, tasks, log) if 'attention' in (s.methods or METHODS) else None
-    compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', **kw, starts=s.starts, refine=s.refine, attention=attention, heads=s.heads, dim=own.transformer_dim, log=log)
+    compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', **kw, starts=s.starts, refine=refine, attention=attention, heads=s.heads, dim=own.transformer_dim, log=log)
 
 ANALYSES['times'] = Analysis(TimesSettings, measure_times,
     'Times of the curve learned for each task, beside other ways to choose them: accuracy of heads that read K times.' + AGAIN,
@@ -418,5 +421,5 @@ ANALYSES['times'] = Analysis(TimesSettings, measure_times,
 def _profiles(run, s, store, tasks, log):
     "Attention profiles of Transformers, on a coarser grid where it is part of the cached one"
     own = run.settings
-    return attend_store(store, 10 if s.granularity % 10 == 0 else s.granularity, tasks, run.path/'times_attention.csv', log,
+    return attend_store(store, s.granularity if s.granularity is None or s.granularity % 10 else 10, tasks, run.path/'times_attention.csv', log,
                         lrs=own.curve_lrs or own.lrs, seeds=s.seeds, epochs=s.epochs, bs=own.head_bs, device=run.device, dim=own.transformer_dim)

@@ -443,7 +443,7 @@ def estimate(
     _check_settings(name, settings)
     if not 0 < len(left) == len(right) == len(seeds): refuse('seeds', seeds, f'one a member; left has {len(left)}, right {len(right)}')
     for k, at in dict(left=left, right=right).items(): Rule(lambda at: all(0 <= int(i) == i < codes.shape[1] for i in at), f'numbers of times from 0 to {codes.shape[1] - 1}')(k, at)
-    if len(codes) < (least := e.least(settings.get('bs', 256))): refuse('codes', codes, f'{least} images at least')
+    if len(codes) < (least := e.least(settings.get('bs', 256))): refuse('codes', codes, f'{least} images at least, or leave out {name}')
     z = torch.from_numpy(codes if e.raw else _normal_scores(codes)).transpose(0, 1).contiguous().to(device)
     if 'dtype' in inspect.signature(e.fit).parameters:
         dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or (torch.bfloat16 if fast_bf16(device) else torch.float32)

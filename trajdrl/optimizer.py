@@ -76,4 +76,4 @@ def _state(self:Muon, p, **make):
     return self.state[p]
 
 # %% ../nbs/04a_optimizer.ipynb #514dcb43
-OPTIMIZERS = dict(muon=Muon, adam=partial(torch.optim.Adam, betas=(.9, .999), fused=True))
+OPTIMIZERS = dict(muon=Muon, adam=partial(torch.optim.Adam, betas=(.9, .999), fused=True, foreach=False)) # no setting is None, which TensorBoard could not log

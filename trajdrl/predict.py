@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from .core import *
-from .core import door, in_order, one_of, refuse, whole
+from .core import as_codes, door, in_order, one_of, refuse, whole
 from .files import _damaged_text, find_images, read_images
 from .kept import KeptHead, open_head, read_note
 from .run import Run
@@ -62,6 +62,11 @@ def _listed(images): # names, what to read
     if not flat: refuse('images', images, 'image files, or folders that hold some')
     return [str(o) if isinstance(o, (str, os.PathLike)) else i for i, o in enumerate(flat)], flat
 
+def _read_codes(store, readers, z, top): # codes at all points of the store's axis
+    z, (T, d) = as_codes('images', z, (3,)), store.codes.shape[1:]
+    if z.shape[1:] != (T, d): refuse('images', z, f'codes (n, {T}, {d}) of the model whose codes the run holds')
+    return pd.concat([_answers(r, z[:, [store.times.index(t) for t in r.times]], range(len(z)), top) for r in readers], ignore_index=True)
+
 def _answers(head, z, names, top): # one row an image and class, the most probable first
     p = head.predict_proba(z)
     order = np.argsort(-p, 1, kind='stable')[:, :top]
@@ -73,7 +78,7 @@ def _answers(head, z, names, top): # one row an image and class, the most probab
 @door(top=whole(1))
 def predict(
     run, # a `Run`, or its folder
-    images, # image files, folders of them, PIL images, or bytes (n, h, w, c) of the run's size
+    images, # image files, folders of them, PIL images, or bytes (n, h, w, c) of the run's size; for imported codes, others of the same model (n, T, d)
     tasks=None, # which tasks; all if `None`
     heads=None, # which heads; all that were kept if `None`
     top:int=3, # most classes for each image, task and head
@@ -84,9 +89,10 @@ def predict(
     "The most probable classes of images, by each head that a run has kept"
     run = run if isinstance(run, Run) else Run(run)
     df = _chosen(run.path, task=tasks, head=heads)
-    encoder, readers = run.encoder(), [open_head(f) for f in df.file[df.groupby(['task', 'head']).valid_acc.idxmax()]]
-    if other := [r for r in readers if r.note.get('encoder') != _encoder_hash(encoder)]: raise ValueError(f'the head {other[0].head} of {other[0].task} in {run.path} was trained on codes of another encoder; delete results.csv and heads, and run trajdrl_probe')
+    readers, store, encoder = [open_head(f) for f in df.file[df.groupby(['task', 'head']).valid_acc.idxmax()]], *((run.store(), None) if run.imported else (None, run.encoder()))
+    if other := [r for r in readers if r.note.get('encoder') != (store.meta['encoder'] if store else _encoder_hash(encoder))]: raise ValueError(f'the head {other[0].head} of {other[0].task} in {run.path} was trained on codes of another encoder; delete results.csv and heads, and run trajdrl_probe')
     readers = [r.at() for r in readers]
+    if store: return _read_codes(store, readers, images, top)
     times, (names, images), bad, tables = as_times(t for r in readers for t in r.times), _listed(images), {}, []
     for i in range(0, len(images), bs):
         x, lost = images[i:i+bs], {}

@@ -317,15 +317,18 @@ _MORE = "More on this run, in the form of the paper's figures: mutual informatio
 # %% ../nbs/13_report.ipynb #7c22c103
 def _findings(df, files):
     "The sections that say and show what came out on one granularity"
-    gallery = lambda k, x: fx.Div(*[picture(f, f'Accuracy over {x} for {t}') for t, f in files[k].items()], cls='figures')
+    gallery = lambda k, x: fx.Div(*[picture(f, _words(f'Accuracy over {x} for ') + t) for t, f in files[k].items()], cls='figures')
     base = df['head'].map(lambda h: HEADS[h].baseline)
     cards = [fx.Div(fx.H3(t), *[fx.P(tight(l)) for l in lines], cls='card') for t, lines in verdicts(df).items()]
     parts = [fx.H2('What was found'), fx.P(lead(df)), fx.Div(*cards, cls='cards'),
              fx.H2('At a glance'), *[html_table(_glance_rows(d), text) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
-    if 'known' in files: parts += [fx.H2(f'Where along {axis_text()} each task is read'), picture(files['known'], 'Heat map of tasks by time', _KNOWN if axis_text() == 't' else _KNOWN.split(' The encoder')[0])]
-    parts += [fx.H2(f'Accuracy along {axis_text()}, and of the whole curve'), gallery('accuracy', 'time'), fx.P(_LINES, cls='soft')]
+    if 'known' in files: parts += [fx.H2(f'Where along {axis_text()} each task is read'), picture(files['known'], _words('Heat map of tasks by time'), _KNOWN if axis_text() == 't' else _KNOWN.split(' The encoder')[0])]
+    parts += [fx.H2(f'Accuracy along {axis_text()}, and of the whole curve'), gallery('accuracy', 'time'), fx.P(_words(_LINES), cls='soft')]
     if files['granularity']: parts += [fx.H2('What a finer grid brings'), gallery('granularity', 'granularity')]
     return parts
+
+def _words(text): # where the axis is not t, of points, and without what takes an encoder
+    return text if axis_text() == 't' else re.sub(r'\btime(s?)\b', r'point\1', text.split(' For that, repeat')[0])
 
 _KNOWN = ('Chance-corrected accuracy of an MLP on single points: 0 is chance and 1 is perfect. The encoder always sees the clean image; '
          't says how much noise the score network faces, from none (0) to all (1).')
@@ -361,7 +364,7 @@ _LOOKED = dict(times_figure='Accuracy of heads that read K times of the curve, b
 
 def _times_part(run):
     "What `trajdrl_times` left in the figures, if it was called"
-    shown = [picture(f, text, text) for k, text in _LOOKED.items() for f in sorted((run.path/'figures').glob(f'{k}_*.png'))]
+    shown = [picture(f, _words(text), _words(text)) for k, text in _LOOKED.items() for f in sorted((run.path/'figures').glob(f'{k}_*.png'))]
     return [fx.H2('Where each task looks'), *shown] if shown else []
 
 # %% ../nbs/13_report.ipynb #aab68f91
@@ -381,10 +384,10 @@ def _backing(run, df, files):
     settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items() if not run.imported or k in _PROBE]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
              'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
-    origin = {**c['provenance'], 'command': c['command'], 'images (SHA-256)': c['data']['fingerprint']}
+    origin = {**c['provenance'], 'command': c['command'], f'{"labels and rows" if run.imported else "images"} (SHA-256)': c['data']['fingerprint']}
     trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
     return [*_left_out(run), *drawn, *trained,
-            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*_NOTES, rising_text(df)]),
+            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*map(_words, _NOTES), rising_text(df)]),
             fold('All accuracies', _full_rows(df)), fold('All settings', settings), fold('Versions and machine', [{'what': k, 'value': v} for k, v in origin.items()]),
             fx.H2('How to cite'), *map(fx.P, _CITE)]
 

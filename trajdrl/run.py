@@ -20,9 +20,10 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
+from .card import run_card
 from .core import *
 from .core import as_device, fast_bf16, one_of
-from .disk import alone_in, atomic_folder, is_empty, list_files, load_json, save_bytes, save_json, TableError
+from .disk import alone_in, atomic_folder, is_empty, LIST, list_files, load_json, save_bytes, save_json, TableError
 from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import probe_store
@@ -35,7 +36,7 @@ from .sde import sde_of
 from .settings import *
 from .settings import as_text, FIELDS
 from .settings import obey
-from .sources import axis_of, label_axes
+from .sources import axis_of, label_axes, shown_axis
 from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
@@ -176,7 +177,7 @@ def _note(self:Run, name, start, **more):
 @patch
 def _need(self:Run, what):
     "Refuses what imported codes do not allow"
-    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, report and figures read them, at all their points')
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, times, predict, report, figures and the Explorer read them, all of them, at all their points')
 
 @patch
 def load(self:Run,
@@ -241,7 +242,7 @@ def _free(out, s):
     if not above.is_dir(): raise ValueError(f'--out {out} cannot be made, since {above} is a file; give another folder')
     if not os.access(above, os.W_OK | os.X_OK): raise ValueError(f'--out {out} cannot be written to; give another folder')
     if (out/'config.json').exists(): raise ValueError(f'{out} holds a run already; add --resume to finish it, or give another --out')
-    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.'] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
+    if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.' and o != LIST] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
 def _settle(s, tasks):
@@ -330,7 +331,9 @@ def train(self:Run,
         log(f'{s.steps:,} steps on {learn.dls.device}, {sizes[0]} parameters in the encoder, {sizes[1]} in the score network')
         rows = train_diffusion(learn, s.steps, s.every, s.warmup, s.schedule, resume=True)
         if rank_distrib(): return
-        with atomic_folder(self.path/'encoder') as d: ema_encoder(learn).save_pretrained(d)
+        with atomic_folder(self.path/'encoder') as d:
+            ema_encoder(learn).save_pretrained(d)
+            (d/'README.md').write_text(run_card(self.path), encoding='utf-8')
         record.update(images_per_s=round(rows.images_per_s.mean(), 1), valid_loss=rows.valid_loss.iloc[-1])
         self.use_of_code(log)
 
@@ -412,7 +415,7 @@ def axis(self:Run): # name of the axis, and a dictionary: exact time -> label; e
 @patch
 def probe_curves(self:Run,
     store, # a `TrajectoryStore`
-    granularity, # which grids
+    granularity, # which grids; all points if `None`
     out, # the table
     log=print, # takes a line of progress
     keep=None, # folder that takes up the heads
@@ -428,9 +431,11 @@ def probe(self:Run,
 ):
     "Trains all heads on the run's curves"
     store = self.store()
-    with self.stage('probe'):
+    with self.stage('probe'), shown_axis(*self.axis()):
         if not self.imported: self.use_of_code(log)
-        self.probe_curves(store, self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
+        self.probe_curves(store, None if self.imported else self.settings.granularity, self.path/'results.csv', log, self.path/'heads')
+        for k in 'encoder', 'heads': # their cards now say how well they are read
+            if (self.path/k).exists(): save_bytes(self.path/k/'README.md', run_card(self.path, k))
 
 # %% ../nbs/12_run.ipynb #19f40ed7
 class Progress:

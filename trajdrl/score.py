@@ -108,7 +108,7 @@ _LEVELS = Rule(lambda ls: all(int(l) == l >= 0 for l in ls), 'the levels that ha
 
 class ScoreNet(nn.Module, Pretrained, library_name='trajdrl', coders=_CODERS):
     "NCSN++ conditioned on the time and the code (appendix A)"
-    part = 'score'
+    part, about = 'score', 'The score network s(xt, t, z): noisy images, times and codes go in, and scores come out.'
     @door(d=whole(1), channels=whole(1), base=whole(1), mults=_MULTS, blocks=whole(1, 100), attention=_LEVELS, fir=TRUTH, film=TRUTH, scaling=one_of(['sigma', 'edm']), fourier_scale=number(0),
           dropout=number(0, 1), sde=of_kind(SDE, 'a noise process, such as VESDE()'))
     def __init__(self,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fractions import Fraction
+from functools import reduce
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
 # %% ../nbs/07b_sources.ipynb #548fb680
 def _place(axis, T, even=False): # labels as JSON keeps them, and their times
+    if getattr(axis, 'ndim', 1) != 1: refuse('axis', axis, f'one label for each of the {T} points')
     labels = [v.item() if hasattr(v, 'item') else v for v in (range(T) if axis is None else axis)]
     if len(labels) != T: refuse('axis', axis, f'one label for each of the {T} points')
     numbers = all(isinstance(v, Real) and not isinstance(v, bool) and np.isfinite(float(v)) for v in labels)
@@ -51,7 +53,7 @@ def _classes(task, y, names, n): # int64 (n,), class names
     y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
     if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
-    if (lacks := y.isna() | (y.astype(object) == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
+    if (lacks := y.isna() | (y.astype(str).str.strip() == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
     if y.dtype.kind == 'f':
         if (odd := y % 1 != 0).any(): refuse(arg, y.to_numpy(), f'names or whole numbers; {_rows(np.flatnonzero(odd))} hold others')
         y = y.astype(int)
@@ -212,16 +214,20 @@ def shown_axis(
     labels:dict, # exact time -> label
 ):
     "Within the block, texts and figures speak of this axis in the place of t"
-    token = _SHOWN.set((name or 'point', labels) if labels else ('t', {}))
+    token = _SHOWN.set((name or 'point', _texts(labels)) if labels else ('t', {}))
     try: yield
     finally: _SHOWN.reset(token)
+
+def _texts(labels): # short where they stay different
+    short = {t: f'{v:.4g}' if isinstance(v, float) else str(v) for t, v in labels.items()}
+    return short if len(set(short.values())) == len(short) else {t: str(v) for t, v in labels.items()}
 
 def point_text(
     t, # a time
 ) -> str:
     "A point as a short text: its label, or a number"
     label = _SHOWN.get()[1].get(Fraction(t))
-    return f'{float(Fraction(t)):.3g}' if label is None else label if isinstance(label, str) else f'{label:.4g}'
+    return f'{float(Fraction(t)):.3g}' if label is None else label
 
 def axis_text() -> str:
     "What the axis is called: t, or its name"
@@ -229,9 +235,10 @@ def axis_text() -> str:
 
 def at_point(
     t, # a time
+    exact:bool=False, # a time as a fraction?
 ) -> str:
     "A point in a sentence: t = 0.3, or layer 4"
-    return f'{axis_text()}{" " if _SHOWN.get()[1] else " = "}{point_text(t)}'
+    return f'{axis_text()} {point_text(t)}' if _SHOWN.get()[1] else f't = {t if exact else point_text(t)}'
 
 # %% ../nbs/07b_sources.ipynb #efaabe89
 def label_axes(
@@ -242,18 +249,21 @@ def label_axes(
     if not labels: return fig
     texts = {k: point_text(t) for t in labels for k in (str(t), f'{float(t):.3g}')}
     over_t = any('diffusion time' in ax.get_xlabel() for ax in fig.axes)
+    words = {'diffusion time t': name, '$t_': f'{name} $', 'at t = 0': f'at {at_point(0)}' if 0 in labels else '', 'time of': 'point of', 'encoder evaluations an image': 'points read'}
     for ax in fig.axes:
         for axis in ax.xaxis, ax.yaxis:
             shown = [o.get_text() for o in axis.get_ticklabels()]
             if ax.images and shown and set(shown) <= set(texts): axis.set_ticklabels([label_text(texts[o]) for o in shown])
-            axis.set_label_text(axis.get_label_text().replace('diffusion time t', label_text(name)).replace('$t_', f'{label_text(name)} $'))
-        if over_t and not ax.images and ax.lines: _tick_points(ax, list(labels))
+            axis.set_label_text(reduce(lambda text, pair: text.replace(*pair), words.items(), axis.get_label_text()))
+        if over_t and not ax.images and ax.lines: _tick_points(ax.xaxis, list(labels))
+        if 'largest distance' in ax.get_ylabel() and ax.get_label() == '<colorbar>': _tick_points(ax.yaxis, list(labels))
     return fig
 
-def _tick_points(ax, times, most=12): # at most so many
-    few = times[::-(-len(times) // most)]
-    words = [label_text(point_text(t)) for t in few]
-    ax.set_xticks(list(map(float, few)), words, rotation=90 if sum(map(len, words)) > 40 else 0)
+def _tick_points(axis, times, most=12): # at most so many
+    few, across = times[::-(-len(times) // most)], axis.axis_name == 'x'
+    words, spec = [label_text(point_text(t)) for t in few], axis.axes.get_subplotspec()
+    inches = axis.axes.figure.get_figwidth() / (spec.get_gridspec().ncols if spec else 1)
+    axis.set_ticks(list(map(float, few)), words, rotation=90 if across and sum(map(len, words)) > 7.4 * inches else 0)
 
 # %% ../nbs/07b_sources.ipynb #07a1f26a
 @runtime_checkable
