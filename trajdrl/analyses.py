@@ -18,7 +18,7 @@ import pandas as pd
 from .attention import AttentionTable, attend_store
 from .core import *
 from .data import ImageData
-from .downstream import Results, check_plan, probe_store, read_rows
+from .downstream import Results, check_plan, probe_store, read_rows, store_tasks
 from .heads import HEADS
 from .mine import MITable, mi_table
 from .run import *
@@ -184,7 +184,7 @@ class SeparateSettings:
 
 def _measure_separation(run, s, log):
     store = curves_for(run, time_grid(s.granularity))
-    table = separation(store, s.granularity, tasks=[t for t in store.tasks if len(store.vocabs[t]) > 1], n_pairs=s.pairs)
+    table = separation(store, s.granularity, tasks=store_tasks(store, [t for t in store.tasks if len(store.vocabs[t]) != 1], False, log), n_pairs=s.pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
     log(f'{s.pairs} pairs of test images at {s.granularity + 1} times')
 

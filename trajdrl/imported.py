@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .core import *
+from .files import _several
 from .run import *
 from .run import _free, _settle
 from .settings import *
@@ -24,16 +25,21 @@ from .sources import axis_of, store_from_arrays
 @door(file=PATH)
 def read_arrays(
     file, # npz, npy or safetensors
-    labels=None, # CSV with a column for each task, and maybe one named split
+    labels=None, # CSV with columns of labels, as of `list_table`, and maybe one named split
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
     try: arrays = load_file(file) if Path(file).suffix == '.safetensors' else np.load(file)
     except (ValueError, EOFError, SafetensorError) as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({e})') from None
     if isinstance(arrays, np.ndarray): arrays = dict(codes=arrays)
-    found = {k: arrays[k] for k in arrays} | ({} if labels is None else {k: v.to_numpy() for k, v in pd.read_csv(labels).items()})
+    found = {k: arrays[k] for k in arrays} | ({} if labels is None else {t: y for k, v in pd.read_csv(labels).items() for t, y in _columns(k, v).items()})
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
     codes, axis, splits = (found.pop(k, None) for k in ('codes', 'axis', 'split'))
     return dict(codes=codes, labels=found, axis=axis, splits=splits)
+
+def _columns(name, column): # task -> labels
+    "A column as it is, or a task for each of several labels"
+    several = _several(column)
+    return {f'{name}:{k}': np.where(has, 'yes', 'no') for k, has in several.items()} if several else {name: column.to_numpy()}
 
 # %% ../nbs/12c_imported.ipynb #7d4751a3
 @door(out=PATH, name=of_kind(str, 'a word'))
@@ -48,14 +54,14 @@ def import_run(
     command:str='', # that made the run
     device=None, # where heads are trained; the fastest there is if `None`
     log=None, # takes a line of progress
-    **given, # a preset, and settings of curves and heads
+    **given, # a preset, settings of curves and heads, and `numbers`, names of labels to be regressed though they are whole
 ) -> Run:
     "A new run whose curves are imported"
     T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
     if T == 2: refuse('codes', codes, 'codes at one point of the axis, or at three or more: a granularity has no two points')
     settings = make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given)
     run = Run(_free(out, settings), settings, command, device)
-    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True)
+    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', {t: [] for t in settings.numbers}, axis_name=axis_name, name=name, log=log, even=True)
     run.config['data'] = _facts(store)
     _settle(run.settings, run.config['data']['tasks'])
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True

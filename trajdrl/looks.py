@@ -23,7 +23,7 @@ from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, _first_r
 from .attention import AttentionTable, attend_store
 from .core import *
 from .curve import span_times
-from .downstream import time_left
+from .downstream import store_tasks, time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
 from .times import *
@@ -396,7 +396,7 @@ def measure_times(
 ):
     "Writes times.csv, times_along.csv and times_attention.csv"
     store, data = curves_for(run, time_grid(s.granularity), s.n_train, s.n_test, log), _first_rows(run.load(), s.n_train, s.n_test)
-    tasks, kw = list(s.tasks or run.settings.tasks or store.tasks), dict(seeds=s.seeds, epochs=s.epochs)
+    tasks, kw = store_tasks(store, s.tasks or run.settings.tasks or [t for t in store.tasks if len(store.vocabs[t]) != 1], False, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves, own = CurveSet(store, s.granularity, run.encoder(), data, run.device), run.settings
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:

@@ -61,7 +61,8 @@ def _listed(images): # names, what to read
     if not flat: refuse('images', images, 'image files, or folders that hold some')
     return [str(o) if isinstance(o, (str, os.PathLike)) else i for i, o in enumerate(flat)], flat
 
-def _answers(head, z, names, top): # one row an image and class, the most probable first
+def _answers(head, z, names, top): # one row an image and class, the most probable first; or one row an image, with the number
+    if head.unit: return pd.DataFrame(dict(image=names, task=head.task, head=head.head, rank=1, number=head.predict(z)))
     p = head.predict_proba(z)
     order = np.argsort(-p, 1, kind='stable')[:, :top]
     n, k = order.shape
@@ -79,8 +80,8 @@ def predict(
     skip_damaged:bool=False, # leave damaged images out, rather than refuse all
     log=None, # takes a line on what was left out
     bs:int=1024, # images in a block
-) -> pd.DataFrame: # one row an image, task, head and class: image, task, head, rank, class, probability
-    "The most probable classes of images, by each head that a run has kept"
+) -> pd.DataFrame: # one row an image, task, head and class: image, task, head, rank, class, probability; one with a `number` in place of these for a task of numbers
+    "The most probable classes of images, and their numbers, by each head that a run has kept"
     run = run if isinstance(run, Run) else Run(run)
     df = _chosen(run.path, task=tasks, head=heads)
     encoder, readers = run.encoder(), [open_head(f) for f in df.file[df.groupby(['task', 'head']).valid_acc.idxmax()]]

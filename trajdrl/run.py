@@ -255,9 +255,10 @@ def start_run(
     data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
+    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
     for t in s.tasks or data.tasks:
-        if len(set(data.labels[t][data.splits['train']])) < 2:
-            raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
     if s.bf16 and not fast_bf16(run.device or default_device()):
         run.config['settings']['bf16'] = False
         if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')
