@@ -33,7 +33,7 @@ from .core import *
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
-from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
+from .downstream import SeedLoader, Sweep, fit_sweep, store_tasks, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .predict import kept_heads, open_head
 from .sampling import decode
@@ -70,7 +70,7 @@ class Explorer:
         self.steps, self.n_max, self.encoder = steps, n_max, self.run.encoder() # says so where the training is not finished
         self.data, self.store = self.run.load(), self.run.store()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
-        self.tasks = [t for t in self.store.tasks if len(self.store.vocabs[t]) > 1]
+        self.tasks = store_tasks(self.store, [t for t in self.store.tasks if len(self.store.vocabs[t]) != 1], False, print)
         self.test, self.own, self.decodes, self.read, self.networks = self.data.subset('test'), {}, {}, {}, None
 
     times = property(lambda self: self.store.times, doc='The times of the stored curves')
