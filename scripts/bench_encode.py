@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from trajdrl.core import atomic_path, time_grid
+from trajdrl.core import time_grid
+from trajdrl.disk import atomic_path
 from trajdrl.data import load_data, to_float
 from trajdrl.encoder import Encoder
 from trajdrl.trajectory import encode_data

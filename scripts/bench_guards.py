@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 import pandas as pd
 import torch
-from trajdrl import core, trajectory
-from trajdrl.core import list_files, save_bytes, time_grid
+from trajdrl import disk, trajectory
+from trajdrl.core import time_grid
+from trajdrl.disk import list_files, save_bytes
 from trajdrl.data import load_data, to_dls
 from trajdrl.diffusion import diffusion_learner, train_diffusion
 from trajdrl.run import make_networks
@@ -30,7 +31,7 @@ class NoHash:
 
 @contextmanager
 def unguarded():
-    with patch.object(os, 'fsync', lambda fd: None), patch.object(core, '_enter', lambda *_: None), patch.object(core, '_digest', lambda _: '0'), \
+    with patch.object(os, 'fsync', lambda fd: None), patch.object(disk, '_enter', lambda *_: None), patch.object(disk, '_digest', lambda _: '0'), \
          patch.object(trajectory, 'hashlib', type('', (), dict(sha256=NoHash))): yield
 
 class Seconds:
@@ -51,8 +52,8 @@ class Seconds:
             def update(self, data): count.timed(self.h.update)(data)
             def copy(self): return self.h.copy()
             def hexdigest(self): return self.h.hexdigest()
-        with patch.object(core, '_commit', self.timed(core._commit)), patch.object(trajectory, 'list_file', self.timed(core.list_file)), \
-             patch.object(trajectory, 'known', self.timed(core.known)), patch.object(trajectory, 'hashlib', type('', (), dict(sha256=Hash))): yield
+        with patch.object(disk, '_commit', self.timed(disk._commit)), patch.object(trajectory, 'list_file', self.timed(disk.list_file)), \
+             patch.object(trajectory, 'known', self.timed(disk.known)), patch.object(trajectory, 'hashlib', type('', (), dict(sha256=Hash))): yield
 
 def bench_guards(rounds=5, steps=100, every=50, n=4096):
     "One row a turn and guard: seconds of training, with its checkpoints, and of encoding"

@@ -11,7 +11,7 @@ import torch
 from fastai.callback.core import Callback
 from trajdrl.run import make_networks
 from trajdrl.settings import make_settings
-from trajdrl.core import atomic_path
+from trajdrl.disk import atomic_path
 from trajdrl.data import load_data, to_dls, to_float
 from trajdrl.diffusion import diffusion_learner, ema_encoder, train_diffusion
 from trajdrl.downstream import probe

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from trajdrl.core import Table, fast_bf16
+from trajdrl.core import fast_bf16
+from trajdrl.disk import Table
 from trajdrl.mine import estimate
 from trajdrl.test_utils import forgetting_codes
 

@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
-from trajdrl.core import atomic_path, fast_bf16
+from trajdrl.core import fast_bf16
+from trajdrl.disk import atomic_path
 from trajdrl.downstream import PAPER_LRS, probe
 from trajdrl.heads import HEADS, HeadStack
 from trajdrl.test_utils import toy_curves

@@ -17,7 +17,7 @@ from fastai.callback.core import Callback
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from trajdrl.core import atomic_path
+from trajdrl.disk import atomic_path
 from trajdrl.data import ImageData, to_dls
 from trajdrl.diffusion import code_penalty, diffusion_learner
 from trajdrl.encoder import sample_code

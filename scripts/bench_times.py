@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from trajdrl.core import PAPER_GRANULARITIES, Table, union_times
+from trajdrl.core import PAPER_GRANULARITIES, union_times
+from trajdrl.disk import Table
 from trajdrl.data import load_data
 from trajdrl.encoder import Encoder
 from trajdrl.looks import METHODS, TimesSettings, _SEARCH

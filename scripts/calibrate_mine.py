@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from trajdrl.core import Table, TableError, fast_bf16
+from trajdrl.core import fast_bf16
+from trajdrl.disk import Table, TableError
 from trajdrl.mine import estimate
 from trajdrl.test_utils import gaussian_codes
 

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from safetensors.torch import load_file
 from trajdrl import cli
-from trajdrl.core import LIST, save_bytes
+from trajdrl.disk import LIST, save_bytes
 
 OUT = Path(__file__).parent.parent/'nbs'/'results'/'faults.csv'
 RUN = ('trajdrl_run synthetic --out DIR --resume --size 8 --n_train 64 --n_test 32 --d 4 --depth 10 --base 8 --mults 1,2 --steps 12 --every 4 --bs 16 --warmup 2 --bf16 no '

@@ -18,13 +18,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from trajdrl.attention import attend, jsd
-from trajdrl.core import as_times, hash_arrays, load_json, mean_interval
+from trajdrl.core import as_times, hash_arrays, mean_interval
+from trajdrl.disk import load_json
 from trajdrl.curve import chord_length, cka_matrix, component_shares, interpolation_errors, span_times
 from trajdrl.data import ImageData, to_float
 from trajdrl.downstream import probe
 from trajdrl.encoder import Encoder
 from trajdrl.heads import standardise
-from trajdrl.mine import estimate, mi_table
+from trajdrl.information import mi_table
+from trajdrl.mine import estimate
 from trajdrl.run import Run
 from trajdrl.separation import separation
 from trajdrl.settings import make_settings

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from trajdrl.run import make_networks
 from trajdrl.settings import make_settings
-from trajdrl.core import atomic_path
+from trajdrl.disk import atomic_path
 from trajdrl.data import load_data, to_dls
 from trajdrl.diffusion import diffusion_learner, train_diffusion
 from trajdrl.optimizer import Muon

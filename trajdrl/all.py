@@ -11,6 +11,7 @@ with _warnings.catch_warnings():
     _warnings.filterwarnings('ignore', message='.*torch.jit.script.*') # from an import inside fastai
     from trajdrl.data import *
 from .core import *
+from .disk import *
 from .sde import *
 from .encoder import *
 from .score import *
@@ -23,6 +24,7 @@ from .heads import *
 from .downstream import *
 from .results import *
 from .mine import *
+from .information import *
 from .attention import *
 from .separation import *
 from .curve import *

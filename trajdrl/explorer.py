@@ -30,6 +30,8 @@ from .looks import TimesTable
 from .report import slug
 from .run import Run
 from .core import *
+from .core import as_device, door, of_kind, one_of, PATH, Rule, whole
+from .disk import known, save_bytes
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image

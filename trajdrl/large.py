@@ -15,7 +15,8 @@ from fastai.torch_core import num_distrib, rank_distrib
 from filelock import FileLock
 
 from .blocks import free_pages
-from .core import LOG, PATH, _digest, _rename, _sync, door, list_file, load_json, number, refuse, save_json, whole
+from .core import LOG, PATH, door, number, refuse, whole
+from .disk import _digest, _rename, _sync, list_file, load_json, save_json
 from .data import ImageData, to_float
 from .encoder import Encoder
 from .trajectory import _DATA, _ENCODER, _TIMES, TrajectoryStore, _begin, _encode_block, _origin, _save_stats, encode_data
