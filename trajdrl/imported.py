@@ -62,6 +62,7 @@ def import_run(
     T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
     if T == 2: refuse('codes', codes, 'codes at one point of the axis, or at three or more: a granularity has no two points')
     settings = make_settings(name.replace('/', '_'), d=d, granularity=(max(1, T - 1),), **given)
+    for t in settings.numbers: one_of(list(labels) if hasattr(labels, 'keys') else ['label'])('numbers', t)
     run = Run(_free(out, settings), settings, command, device)
     store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', {t: [] for t in settings.numbers}, axis_name=axis_name, name=name, log=log, even=True)
     run.config['data'] = _facts(store)
