@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from .core import *
-from .core import door, of_kind, PATH, refuse
+from .core import door, of_kind, one_of, PATH, refuse
 from .disk import alone_in, list_files
 from .files import _several
 from .run import *
