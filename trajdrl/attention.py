@@ -20,8 +20,8 @@ from scipy.special import rel_entr
 from .core import *
 from .core import as_array, as_device, door, fast_bf16, LEVEL, LOG, one_of, PATH, refuse, Rule, SEED, SEEDS, whole
 from .disk import Table
-from .downstream import KEY, PAPER_LRS, SeedLoader, Sweep, check_head, check_plan, fit_sweep, late_text, settings_text
-from .downstream import store_tasks, sweep_learner, time_left, _prepare
+from .downstream import KEY, PAPER_LRS, SeedLoader, Sweep, chance_text, check_head, check_plan, fit_sweep, late_text, score_of, settings_text
+from .downstream import store_tasks, sweep_learner, time_left, _N_CLASSES, _chance, _prepare, _score, _sweep_hits
 from .heads import HEADS, TransformerHead
 from .results import one_grid, over_seeds, unit_of
 from .sources import at_point
@@ -30,7 +30,7 @@ from .sources import at_point
 def fit_heads(
     train, # curves (n, T, d) on one scale, and labels (n,)
     valid, # the same, to choose by
-    n_classes:int, # number of classes
+    n_classes:int, # number of classes; 0: numbers
     positions, # where the T points are, as the head is told
     lrs=PAPER_LRS, # learning rates
     seeds=(0, 1, 2), # one for each repetition
@@ -59,14 +59,14 @@ def read_head(
     x:torch.Tensor, # curves (n, T, d)
     y:torch.Tensor, # labels (n,)
     bs:int=1024, # batch size
-): # accuracy, and the profile (T,) float64
-    "Accuracy of a head, and the query's attention to each point, averaged over attention heads and images"
+): # accuracy, or R² of numbers, and the profile (T,) float64
+    "Accuracy of a head, or its R² of numbers, and the query's attention to each point, averaged over attention heads and images"
     assert not head.training, 'head is in training mode, with dropout; give head.eval()'
     device, hits, total = next(head.parameters()).device, 0, 0.
     for xb, yb in zip(x.split(bs), y.split(bs)):
         scores, att = head(xb.to(device), return_attention=True) # (b, classes), (b, heads, T)
-        hits, total = hits + (scores.argmax(-1).cpu() == yb).sum().item(), total + att.cpu().double().mean(1).sum(0)
-    return hits / len(y), (total / len(y)).numpy()
+        hits, total = hits + _sweep_hits(scores[None].cpu(), yb[None])[0], total + att.cpu().double().mean(1).sum(0)
+    return _score(hits, y).item(), (total / len(y)).numpy()
 
 # %% ../nbs/11_attention.ipynb #8526c5b1
 def regrid(
@@ -79,15 +79,15 @@ def regrid(
     return head
 
 # %% ../nbs/11_attention.ipynb #f8754a84
-@door(n_classes=whole(2), seeds=SEEDS, epochs=whole(1), patience=whole(0), bs=whole(1), out=PATH, log=LOG)
+@door(n_classes=_N_CLASSES, seeds=SEEDS, epochs=whole(1), patience=whole(0), bs=whole(1), out=PATH, log=LOG)
 def attend(
     curves_train, # codes (n, T, d), T at least 2
-    y_train, # labels (n,), 0 to n_classes-1
+    y_train, # labels (n,), 0 to n_classes-1; any numbers if n_classes is 0
     curves_valid, # to choose learning rate and epoch by
     y_valid,
     curves_test, # where attention and accuracy are read
     y_test,
-    n_classes:int, # number of classes, at least 2
+    n_classes:int, # number of classes, at least 2; 0: numbers to regress, read by R²
     lrs=PAPER_LRS, # learning rates
     seeds=5, # how many, or which
     epochs:int=100, # passes over the training curves, at most
@@ -120,7 +120,8 @@ class AttentionTable(Table):
 def _facts(splits, plan, **more): # columns that hold for a task
     (_, y_train), _, (_, y_test) = splits
     facts = dict(n_train=len(y_train), n_test=len(y_test), epochs=plan['epochs'], patience=plan['patience'], lrs=str(plan['lrs']), **more)
-    return facts | dict(chance=(y_test == y_train.bincount().argmax()).double().mean().item())
+    if y_train.is_floating_point(): facts['n_classes'] = 0 # so that `score_of` knows
+    return facts | dict(chance=_chance(y_train, y_test))
 
 def _found_or_made(out, key, facts, seeds, make, log=None):
     "The rows of `key` in the file `out`, or those of `make()`, added to it and told to `log` with the seconds they took"
@@ -153,7 +154,7 @@ def _profile_line(rows, seconds):
     "One line on a finished task"
     mean, r = rows.groupby('time').attention.mean(), rows.iloc[0]
     return (f'{r.task}: {rows.seed.nunique()} profiles in {seconds:.1f} s, most attention at {at_point(mean.idxmax(), exact=True)} '
-            f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test accuracy {rows.test_acc.mean():.1%} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates('seed')))
+            f'({mean.max():.1%}, uniform {1 / len(mean):.1%}), test {score_of(rows)} {rows.test_acc.mean():.1%}{chance_text(rows)}' + late_text(rows.drop_duplicates('seed')))
 
 # %% ../nbs/11_attention.ipynb #cac4bae1
 @door(out=PATH, log=LOG)
@@ -198,6 +199,7 @@ def plot_profile(
 ):
     "A task's profile over t with intervals over seeds, and the uniform level"
     df, (scale, label) = df[df.task == one_of(df.task.unique())('task', task)], _VALUES[value]
+    label = label.replace('accuracy', score_of(df))
     s = over_seeds(one_grid(df if granularity is None else df[df.granularity == granularity]), value, level=level)
     t, half = np.array([float(Fraction(t)) for t in s.time]), np.nan_to_num(s.hi - s['mean'])
     if ax is None: ax = plt.subplots(figsize=(4.2, 2.8), dpi=90)[1]

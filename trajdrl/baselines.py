@@ -39,18 +39,19 @@ from .trajectory import encode_data
 
 # %% ../nbs/15a_baselines.ipynb #d8748679
 class _LabelModel(nn.Module):
-    "An encoder with a linear classifier for each task on its code"
+    "An encoder with a linear classifier for each task on its code, or one output where there are no classes"
     def __init__(self, encoder, n_classes):
         super().__init__()
-        self.encoder, self.classes = encoder, nn.ModuleList(nn.Linear(encoder.d, n) for n in n_classes)
+        self.encoder, self.classes = encoder, nn.ModuleList(nn.Linear(encoder.d, n or 1) for n in n_classes)
 
     def forward(self, x0, t): # (b, c, h, w), (b,) -> list of (b, classes), one a task
         z = self.encoder.code(x0, t)
         return [c(z) for c in self.classes]
 
-def _label_loss(pred, y): # list of scores (b, classes), one a task; labels (b, tasks)
-    "Sum over tasks of the mean cross-entropy"
-    return sum(F.cross_entropy(p, y[:, i]) for i, p in enumerate(pred))
+def _label_loss(pred, y, units=()): # list of scores (b, classes), one a task; labels (b, tasks); of each task the mean and standard deviation, if it is of numbers
+    "Sum over tasks of the mean cross-entropy, or of the mean squared error of standardised numbers"
+    loss = lambda p, y, unit=None: F.mse_loss(p[:, 0], (y - unit[0]) / unit[1]) if unit else F.cross_entropy(p, y.long())
+    return sum(loss(p, y[:, i], *units[i:i+1]) for i, p in enumerate(pred))
 
 # %% ../nbs/15a_baselines.ipynb #437e684d
 class _JoinTimes(Callback):
@@ -84,7 +85,9 @@ def train_with_labels(
     "Trains an encoder on all labels of a data set at random times"
     dls = to_dls(data, bs, seed, device, n_steps=-(-steps // rounds))
     model = _LabelModel(encoder, [len(v) for v in data.vocabs.values()])
-    learn = Learner(dls, model, _label_loss, opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=[_JoinTimes(seed), _KeepLowest()])
+    train = data.subset('train').labels
+    units = [None if v else (train[t].mean(), max(train[t].std(), 1e-12)) for t, v in data.vocabs.items()]
+    learn = Learner(dls, model, partial(_label_loss, units=units), opt_func=partial(OptimWrapper, opt=OPTIMIZERS[optimizer]), lr=lr, cbs=[_JoinTimes(seed), _KeepLowest()])
     learn.remove_cb(next(c for c in learn.cbs if c.name == 'progress'))
     learn.logger = lambda row: log(f'labels, round {row[0] + 1}/{rounds}  loss {row[1]:.3f}  valid {row[2]:.3f}') if log and not isinstance(row[0], str) else None
     learn.fit(rounds, cbs=ParamScheduler({'lr': lr_schedule(lr, steps, steps // 20, 'cosine')}))

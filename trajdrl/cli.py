@@ -254,7 +254,7 @@ def trajdrl_report(
 def trajdrl_predict(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
-    "Reads images with the trained heads of a run: classes and their probabilities, as CSV."
+    "Reads images with the trained heads of a run: classes and their probabilities, or numbers, as CSV."
     def body(argv):
         p = Parser('trajdrl_predict', trajdrl_predict.__doc__, 'DIR IMAGE ...', runs=False)
         p.add_argument('dir', metavar='DIR', help='folder of a run')
@@ -308,7 +308,7 @@ trajdrl_baselines = partial(analysis_command, 'baselines')
 trajdrl_times = partial(analysis_command, 'times')
 
 # %% ../nbs/19_cli.ipynb #ce3d7ff5
-_IMPORT = dict(labels='CSV with a row for each curve: a column for each task, and maybe one named split', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
+_IMPORT = dict(labels='CSV with a row for each curve: columns of labels, and maybe one named split', numbers='columns whose whole numbers are to be regressed, and are no classes', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
                axis_name='what the axis is, such as layer or epoch', name="the data's name [that of the file]")
 
 def trajdrl_import(
@@ -323,8 +323,9 @@ def trajdrl_import(
         p.add_argument('--resume', action='store_true', help='go on where an import into the folder stopped')
         for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
         a = vars(p.parse_args(argv))
-        found = read_arrays(a['file'], a.get('labels'), log) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
-        more = {k: a[k] for k in ('axis_name', 'preset', 'resume') if k in a}
+        numbers = read_value(tuple[str, ...], a.get('numbers', '')) if 'numbers' in a else ()
+        found = read_arrays(a['file'], a.get('labels'), numbers, log) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
+        more = {k: a[k] for k in ('axis_name', 'preset', 'resume') if k in a} | ({'numbers': numbers} if numbers else {})
         run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *[o for o in argv if o != '--resume']]), **more)
         log(f'{run.store()}; next: trajdrl_probe {shlex.quote(str(run.path))}')
     return run_command('trajdrl_import', body, argv)

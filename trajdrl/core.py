@@ -158,13 +158,17 @@ def as_labels(
     arg:str, # the argument's name
     y, # array, tensor or list of class numbers
     n:int=None, # how many there must be
-    n_classes:int=100_000, # each is below this
-) -> np.ndarray: # int64 (n,)
+    n_classes:int=100_000, # each is below this; 0: they are numbers to regress
+) -> np.ndarray: # int64 (n,); float64 for numbers
     "Labels in the one form that is worked with, or the error"
     try: x = as_array(y)
     except Exception: x = np.empty(0, object)
     if x.dtype.kind == 'b': x = x.astype(np.int64)
-    if x.dtype.kind not in 'fiu' or x.ndim != 1 or not x.size or n not in (None, len(x)) or (x != np.round(x)).any() or not 0 <= x.min() <= x.max() < n_classes:
+    good = x.dtype.kind in 'fiu' and x.ndim == 1 and x.size and n in (None, len(x))
+    if not n_classes:
+        if not good or not (abs(x := x.astype(np.float64)) < 1e100).all(): refuse(arg, y, f'a finite number for each of {n or "the"} curves')
+        return x
+    if not good or (x != np.round(x)).any() or not 0 <= x.min() <= x.max() < n_classes:
         refuse(arg, y, f'a class number from 0 to {n_classes - 1} for each of {n or "the"} curves, as of np.unique(..., return_inverse=True)[1]')
     return x.astype(np.int64)
 

@@ -38,8 +38,8 @@ class ImageData:
     "Images of one data set, rows ordered by split, and their labels for several named tasks"
     name:str # of the data set
     images:np.ndarray # uint8 (n, h, w, c), h = w, c 1 or 3
-    labels:dict # task -> int64 (n,); lists of whole numbers become such
-    vocabs:dict # task -> class names
+    labels:dict # task -> int64 (n,), or float64 (n,) for a task of numbers; lists become such
+    vocabs:dict # task -> class names; none for a task of numbers
     splits:dict # 'train', 'valid', 'test' -> slice of rows
     flip:bool=False # do random horizontal flips suit these images?
     notes = () # lines on what was left out, or is there twice
@@ -48,7 +48,7 @@ class ImageData:
     def __getitem__(self, i): return self.images[i], {t: y[i] for t, y in self.labels.items()}
     def __repr__(self):
         rows = ', '.join(f'{k} {s.stop - s.start}' for k, s in self.splits.items())
-        tasks = ', '.join(f'{t} ({len(self.vocabs[t])})' for t in self.tasks[:5]) + (', ...' if len(self.tasks) > 5 else '')
+        tasks = ', '.join(f'{t} ({len(self.vocabs[t]) or "number"})' for t in self.tasks[:5]) + (', ...' if len(self.tasks) > 5 else '')
         return f'{self.name}: {rows}; {self.size}x{self.size}x{self.channels}; tasks {tasks}'
 
     tasks    = property(lambda self: list(self.labels), doc='Names of the tasks, in order')
@@ -59,17 +59,18 @@ class ImageData:
 _PIXELS = Rule(lambda x: x.dtype == np.uint8 and x.ndim == 4 and x.shape[1] == x.shape[2] and x.shape[3] in (1, 3), 'a uint8 array (n, size, size, c), c 1 or 3',
                as_array)
 
-def _classes(n, k): # rule of labels: n rows, k classes
+def _labels(n, k): # rule of labels: n rows, k classes, or none for numbers
+    if not k: return Rule(lambda y: as_array(y).shape == (n,) and np.isfinite(as_array(y).astype(float)).all(), f'{n} finite numbers', lambda y: as_array(y).astype(np.float64, copy=False))
     takes = lambda y: (a := as_array(y)).shape == (n,) and (not n or a.dtype.kind in 'iu' and 0 <= a.min() <= a.max() < k)
     return Rule(takes, f'{n} whole numbers from 0 to {k - 1}, places in the vocabulary', lambda y: as_array(y).astype(np.int64, copy=False))
 
 @patch
 def _check(self:ImageData):
-    "Images, labels, vocabularies and splits fit together, or the error says which does not; labels become int64 arrays"
+    "Images, labels, vocabularies and splits fit together, or the error says which does not; labels become int64 or float64 arrays"
     self.images = _PIXELS('images', self.images)
     n = len(self.images)
     Rule(lambda l: len(l) and set(l) == set(self.vocabs), 'labels of the tasks in vocabs, at least one')('labels', self.labels)
-    self.labels = {t: _classes(n, len(self.vocabs[t]))(f'labels[{t!r}]', y) for t, y in self.labels.items()}
+    self.labels = {t: _labels(n, len(self.vocabs[t]))(f'labels[{t!r}]', y) for t, y in self.labels.items()}
     covers = lambda s: [0, *(o.stop for o in s.values())] == [*(o.start for o in s.values()), n] and all(o.start <= o.stop and o.step in (None, 1) for o in s.values())
     Rule(covers, f'slices that cover the {n} rows one after another')('splits', self.splits)
 
@@ -84,7 +85,7 @@ def subset(self:ImageData,
     return ImageData(self.name, self.images[s], labels, self.vocabs, {split: slice(0, s.stop - s.start)}, self.flip)
 
 @patch
-def targets(self:ImageData) -> np.ndarray: # int64 (n, n_tasks)
+def targets(self:ImageData) -> np.ndarray: # (n, n_tasks), int64, or float64 if one task is of numbers
     "Labels of all tasks, a column each"
     return np.stack(list(self.labels.values()), 1)
 
@@ -107,11 +108,11 @@ def describe(self:ImageData,
     y, # targets of one image, (n_tasks,)
     max_parts:int=4, # names beyond these are left out, and dots say so
 ) -> str:
-    "Names of the classes of one image"
+    "Names of the classes of one image, and its numbers"
     parts = []
     for task, k in zip(self.tasks, y):
         names = self.vocabs[task]
-        parts += [task]*int(k) if names == ['no', 'yes'] else [names[int(k)]]
+        parts += [f'{task} {k:.4g}'] if not names else [task]*int(k) if names == ['no', 'yes'] else [names[int(k)]]
     return ' / '.join(parts[:max_parts] + ['...']*(len(parts) > max_parts))
 
 # %% ../nbs/02b_data.ipynb #0abeb195
@@ -263,15 +264,17 @@ def load_data(
     path=None, # folder of a named data set; in fastai's data folder if `None`
     seed:int=0, # of whatever is drawn: images, subsets, splits, colours
     images=None, # folder of the images that a table names; that of the CSV file if `None`
+    numbers=(), # columns of a table whose whole numbers are to be regressed, and are no classes
     skip_damaged:bool=False, # leave damaged images out, rather than refuse them all
     cache=None, # folder in which images are kept and mapped from, where they may be more than memory; in memory if `None`
     log=None, # takes a line on what was left out or is there twice (a warning if `None`), on what is fetched (printed if `None`), and while images are put into `cache`
 ) -> ImageData:
     "A data set by its name, or from a folder or a table of your own"
     if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
-        l, name, src = *_from_table(name, images, seed), DATASETS['folder']
+        l, name, src = *_from_table(name, images, seed, numbers), DATASETS['folder']
         return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, cache, log)
-    if images is not None: refuse('images', str(images), f'none: {name} is no table')
+    for k, v in dict(images=images, numbers=numbers or None).items():
+        if v is not None: refuse(k, str(v), f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
@@ -299,12 +302,12 @@ def _draw(src, name, n, size, seed, first):
     return drawn
 
 # %% ../nbs/02b_data.ipynb #521c1ac0
-def _from_table(table, images, seed): # a listing, and a name
+def _from_table(table, images, seed, numbers): # a listing, and a name
     if isinstance(table, pd.DataFrame):
         if images is None: refuse('images', images, 'the folder of the images that the table names')
-        return list_table(table, images, seed), Path(images).expanduser().resolve().name
+        return list_table(table, images, seed, numbers), Path(images).expanduser().resolve().name
     path = Path(table).expanduser()
-    return list_table(read_labels(path), path.parent if images is None else images, seed), path.stem
+    return list_table(read_labels(path), path.parent if images is None else images, seed, numbers), path.stem
 
 # %% ../nbs/02b_data.ipynb #521c1ac1
 def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
@@ -400,7 +403,8 @@ class ImageDL(TfmdDL):
         kwargs = {'after_batch': [_ScaleImages()], **kwargs, 'num_workers': 0, 'drop_last': shuffle}
         super().__init__(dataset, bs=max(1, min(bs, len(dataset))), shuffle=shuffle, **kwargs)
         self.seed, self.n_steps, self.epoch = seed, n_steps, epoch
-        self.y, self.perm = torch.from_numpy(dataset.targets()), (None, None)
+        y = torch.from_numpy(dataset.targets())
+        self.y, self.perm = y.float() if y.is_floating_point() else y, (None, None) # double precision is not everywhere
         self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
@@ -481,7 +485,7 @@ def to_dls(
     seed:int=0, # of the train loader's shuffles and flips
     device=None, # where batches go; fastai's default device if `None`
     n_steps:int=None, # batches in an epoch of the train loader; `None` for one pass
-) -> DataLoaders: # with `train`, `valid` and `test`; batches are (x float32 (b, c, h, w) in [-1, 1], y int64 (b, n_tasks))
+) -> DataLoaders: # with `train`, `valid` and `test`; batches are (x float32 (b, c, h, w) in [-1, 1], y int64 (b, n_tasks), float32 with tasks of numbers)
     "fastai `DataLoaders` over a data set in memory"
     device = default_device() if device is None else as_device(device)
     train, valid, test = (data.subset(s) for s in ('train', 'valid', 'test'))

@@ -22,6 +22,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch, store_attr
 from fastcore.foundation import L
+from sklearn.metrics import r2_score
 from torch import nn
 
 from .blocks import free_pages
@@ -88,7 +89,7 @@ class Sweep(nn.Module):
     def __init__(self,
         head:str, # one of `HEADS`, of those with a module
         d:int, # size of a code
-        n_classes:int, # number of classes
+        n_classes:int, # number of classes; 0: a number
         n_lrs:int, # number of learning rates
         seeds, # one for each repetition
         n_points:int, # points of a curve
@@ -99,7 +100,7 @@ class Sweep(nn.Module):
         self.by_point, self.seeds = kind.by_point, list(seeds)
         self.shape = n_lrs, len(self.seeds), n_points if self.by_point else 1
         of = [s for s in self.seeds for _ in range(self.shape[2])]
-        self.stacks = nn.ModuleList(kind.make(of, d, n_classes, **kwargs) for _ in range(n_lrs))
+        self.stacks = nn.ModuleList(kind.make(of, d, n_classes or 1, **kwargs) for _ in range(n_lrs))
         for s in self.stacks: s.masks = self.stacks[0].masks # one mask serves all learning rates
         self.members = list(torch.arange(n_lrs * len(of)).view(n_lrs, -1)) # of each stack, counted through all learning rates, seeds and points
 
@@ -128,10 +129,17 @@ def labels(self:Sweep, y): # (s, b), or (1, b) for all seeds -> (members, b)
 def _sweep_groups(model): return [list(s.parameters()) for s in model.stacks] # the parameters of each stack
 
 def _sweep_losses(pred, y): # scores (members, b, classes), labels (members, b) -> (members,)
-    "The mean cross-entropy of each member"
+    "The mean cross-entropy of each member, or the mean squared error where labels are numbers"
+    if y.is_floating_point(): return F.mse_loss(pred[..., 0], y, reduction='none').mean(1)
     return F.cross_entropy(pred.flatten(0, 1), y.flatten(), reduction='none').view(y.shape).mean(1)
 
-def _sweep_hits(pred, y): return (pred.argmax(-1) == y).sum(1) # number of images each member gets right
+def _sweep_hits(pred, y): # number of images each member gets right; of numbers, minus the sum of squared errors
+    return -(pred[..., 0] - y).square().sum(1) if y.is_floating_point() else (pred.argmax(-1) == y).sum(1)
+
+def _score(hits, y): # sums of `_sweep_hits` over images, and the labels of these
+    "Accuracy, or R² of numbers"
+    hits = hits.cpu().double()
+    return 1 + hits / (y.double() - y.double().mean()).square().sum().item() if y.is_floating_point() else hits / len(y)
 
 # %% ../nbs/09_downstream.ipynb #38d48cd3
 class _SeedSteps(Callback):
@@ -159,16 +167,16 @@ class KeepBest(Callback):
     "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
     def before_fit(self):
         self.run = not hasattr(self.learn, 'lr_finder')
-        self.acc, self.epochs = torch.full(self.model.shape, -1., dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
+        self.acc, self.epochs = torch.full(self.model.shape, -torch.inf, dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
         self.stopped = self.epochs.clone() # the epoch at which it left; 0 for those that stayed
         self.best = [torch.cat(ps).detach() for ps in zip(*_sweep_groups(self.model))] # each (all members, ...)
 
-    def before_validate(self): self.hits, self.n = 0, 0
+    def before_validate(self): self.hits = 0
     def after_batch(self):
-        if not self.training: self.hits, self.n = self.hits + _sweep_hits(self.pred, *self.yb), self.n + self.yb[0].shape[1]
+        if not self.training: self.hits = self.hits + _sweep_hits(self.pred, *self.yb)
 
     def after_validate(self):
-        acc, m = self.hits.cpu().double() / self.n, torch.cat(self.model.members)
+        acc, m = _score(self.hits, self.dl.y), torch.cat(self.model.members)
         better = acc > self.acc.view(-1)[m]
         self.acc.view(-1)[m[better]], self.epochs.view(-1)[m[better]] = acc[better], self.epoch + 1
         for stack, m, rows in zip(self.model.stacks, self.model.members, better.split([len(s) for s in self.model.stacks])):
@@ -259,8 +267,8 @@ def check_split(
     split:str, # 'train', 'valid' or 'test', for the message
     x, # codes (n, T, d), or (n, d) for one point
     y, # labels (n,)
-    n_classes:int, # number of classes
-): # codes (n, T, d) float32 tensor, labels (n,) int64 tensor
+    n_classes:int, # number of classes; 0: numbers
+): # codes (n, T, d) float32 tensor, labels (n,) int64 tensor, or float64 for numbers
     "The curves and labels of one split as tensors, or one clear `ValueError`"
     if isinstance(x, OnDisk): return _check_on_disk(split, x, y, n_classes)
     x = torch.from_numpy(as_codes(f'curves_{split}', x))
@@ -287,10 +295,10 @@ def keep_winners(self:Sweep,
     return pick
 
 def _sweep_accuracy(model, test): # a `Sweep`, curves in order -> (lrs, seeds, points)
-    "Accuracy of every member, on the CPU"
+    "Accuracy, or R², of every member, on the CPU"
     model.eval()
     with torch.no_grad(): hits = sum(_sweep_hits(model(x), model.labels(y)) for x, y in test)
-    return hits.view(model.shape).cpu().double() / len(test.y)
+    return _score(hits, test.y).view(model.shape)
 
 # %% ../nbs/09_downstream.ipynb #3057f326
 def _probe_head(head, train, valid, test, n_classes, times, lrs=PAPER_LRS, seeds=(0, 1, 2), epochs=100, patience=0, bs=256, bf16=None, device=None, cbs=(), metrics=None, keep=None, **kwargs):
@@ -324,7 +332,8 @@ def _probe_fit(head, train, valid, test, times, grid): # the columns of `_probe_
     rows = []
     for i, t in enumerate(times):
         (x, y), *others = [(_each(xs, lambda x: x[:, i])[:].numpy(), ys.numpy()) for xs, ys in (train, valid, test)]
-        acc = [[(a == ys).mean() for a, (_, ys) in zip(got, others)] for got in HEADS[head].fit((x, y), [xs for xs, _ in others], grid)]
+        score = lambda a, ys: r2_score(ys, a) if ys.dtype.kind == 'f' else (a == ys).mean()
+        acc = [[score(a, ys) for a, (_, ys) in zip(got, others)] for got in HEADS[head].fit((x, y), [xs for xs, _ in others], grid)]
         best = int(np.argmax([a for a, _ in acc]))
         rows += [dict(time=str(t), lr=g, seed=0, epoch=1, stopped=1, valid_acc=va, test_acc=ta if j == best else np.nan, selected=j == best)
                  for j, (g, (va, ta)) in enumerate(zip(grid, acc))]
@@ -338,6 +347,7 @@ def _said(rule): return rule.remedy() if callable(rule.remedy) else rule.remedy
 def _rates(v): return np.unique(np.atleast_1d(np.asarray(v, dtype=float)))[::-1].tolist() # falling
 _LRS = _by_head(Rule(lambda v: _rates(v) and 0 < min(_rates(v)) <= max(_rates(v)) < np.inf, 'positive learning rates'))
 _NAMES = Rule(lambda v: in_order(v) and set(in_order(v)) <= set(HEADS), lambda: f'some of {", ".join(HEADS)}', in_order)
+_N_CLASSES = Rule(lambda n, some=whole(2): some.takes(n) or n == 0, 'a whole number of at least 2, or 0 for numbers to regress', int)
 _PLAN = dict(heads=_NAMES, lrs=_LRS, seeds=SEEDS, epochs=_by_head(whole(1)), patience=_by_head(whole(0)))
 
 @door(**_PLAN)
@@ -398,6 +408,15 @@ def still_rising(
     last = (df.epoch == df.epochs) & ~df['head'].isin([h for h in HEADS if HEADS[h].fit])
     return last if 'patience' not in df else last.where(df.patience.isna() | (df.patience == 0), df.stopped == 0)
 
+def score_of(
+    df:pd.DataFrame, # rows of `probe`, `attend` or `transfer`, or of their means
+) -> str:
+    "What `valid_acc` and `test_acc` are in a table: accuracy, R² for tasks of numbers, or both"
+    numbers = df['n_classes'].eq(0) if 'n_classes' in df else pd.Series([False])
+    return 'R²' if numbers.all() else 'accuracy or R²' if numbers.any() else 'accuracy'
+
+def chance_text(df): return '' if score_of(df) == 'R²' else f' (chance {df.chance.iloc[0]:.1%})' # in a line of progress
+
 def late_text(
     df:pd.DataFrame, # rows of heads, one each
 ) -> str: # empty if there is nothing to say
@@ -406,15 +425,15 @@ def late_text(
     return f'; {late.sum()} of {len(df)} still rising at the last epoch' if late.any() else ''
 
 # %% ../nbs/09_downstream.ipynb #83acf047
-@door(**_PLAN, n_classes=whole(2), bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, keep=PATH)
+@door(**_PLAN, n_classes=_N_CLASSES, bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, keep=PATH)
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
-    y_train, # labels (n,), 0 to n_classes-1
+    y_train, # labels (n,), 0 to n_classes-1; any numbers if n_classes is 0
     curves_valid, # to choose learning rate and epoch by
     y_valid,
     curves_test, # read once, by the selected heads
     y_test,
-    n_classes:int, # number of classes, at least 2
+    n_classes:int, # number of classes, at least 2; 0: numbers to regress, and `valid_acc` and `test_acc` are R²
     heads=MAIN_HEADS, # which of `HEADS`: 'mlp' (each point), 'gru', 'transformer' (the curve), or baselines
     lrs=PAPER_LRS, # learning rates, or a dictionary of them by head
     seeds=3, # how many, or which
@@ -437,16 +456,19 @@ def probe(
     "Trains all heads on one task: a tidy table of how well the label is read from each point, and from the whole curve"
     plan, head_kw = check_plan(heads, lrs, seeds, epochs, patience), head_kw or {}
     for h, kw in head_kw.items(): check_head(h, kw)
-    splits, grids, seen, scale = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
+    splits, grids, seen, scale, unit = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
     (_, y_tr), _, (_, y_te) = splits
-    facts = dict(task=str(task), n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=(y_te == y_tr.bincount().argmax()).double().mean().item())
-    tables, keep_in = [], keep and partial(_keep_heads, keep, facts, scale, note or {})
+    facts = dict(task=str(task), n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=_chance(y_tr, y_te))
+    tables, keep_in = [], keep and partial(_keep_heads, keep, facts, scale, (note or {}) | (dict(unit=unit) if unit else {}))
     for head, p in plan.items():
         own = {} if HEADS[head].fit else dict(bs=bs, **head_kw.get(head, head_kw.get(HEADS[head].like, {})))
         facts.update(head=head, epochs=p['epochs'], patience=p['patience'], head_settings=settings_text(own))
         train = partial(_probe_one, head, splits, n_classes, plan=p, more=dict(bf16=bf16, device=device, cbs=cbs, metrics=metrics, **own))
         for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log, keep_in)
     return pd.concat(tables, ignore_index=True)
+
+def _chance(y_train, y_test): # accuracy of the commonest class; R² of the mean, about
+    return 0. if y_train.is_floating_point() else (y_test == y_train.bincount().argmax()).double().mean().item()
 
 # %% ../nbs/09_downstream.ipynb #9723d2d3
 def _trainings(head, granularities): # -> lists of granularities
@@ -468,7 +490,8 @@ def _check_splits(splits, n_classes, times):
     x, y = splits['train']
     for k, (xs, _) in splits.items():
         if xs.shape[1:] != x.shape[1:]: refuse(f'curves_{k}', xs, f'the {tuple(x.shape[1:])} points and features of curves_train')
-    if len(y.unique()) < 2: refuse('y_train', y, f'two classes at least, not {y[0]} alone')
+    for k in splits if y.is_floating_point() else ['train']: # R² needs numbers that differ
+        if len((ys := splits[k][1]).unique()) < 2: refuse(f'y_{k}', ys, f'two {"classes" if n_classes else "different numbers"} at least, not {ys[0]} alone')
     T = x.shape[1]
     times = tuple(map(as_time, in_order(times))) if times is not None else time_grid(1) if T == 1 else tuple(Fraction(i, T - 1) for i in range(T))
     if len(times) != T or len(set(times)) != T: refuse('times', list(map(str, times)), f'{T} different times, one a point')
@@ -476,13 +499,16 @@ def _check_splits(splits, n_classes, times):
 
 # %% ../nbs/09_downstream.ipynb #69eab06f
 def _prepare_grids(splits, n_classes, times, granularity=None):
-    "Checked splits on one scale, the grids (granularity -> time -> where it is), for each a hash of what it sees, and the scale"
+    "Checked splits on one scale, the grids (granularity -> time -> where it is), for each a hash of what it sees, the scale, and that of numbers"
     splits, times = _check_splits(splits, n_classes, times)
     grids = _grids(times, granularity)
     seen = {k: hash_arrays(*(a for x, y in splits for a in (_points(x, g), y)), *map(str, g))[:12] for k, g in grids.items()}
-    x, _ = splits[0]
-    mean, std = _mean_std(x)
-    return [(_each(x, partial(standardise, mean=mean, std=std)), y) for x, y in splits], grids, seen, (mean, std)
+    x, y = splits[0]
+    (mean, std), unit = _mean_std(x), _unit(y)
+    return [(_each(x, partial(standardise, mean=mean, std=std)), _in_unit(y, unit)) for x, y in splits], grids, seen, (mean, std), unit
+
+def _unit(y): return [y.mean().item(), y.std(correction=0).item()] if y.is_floating_point() else None # mean and standard deviation of numbers to train on
+def _in_unit(y, unit): return y if unit is None else ((y - unit[0]) / unit[1]).float()
 
 def _mean_std(x): # (T, d) each
     if not isinstance(x, OnDisk): return x.mean(0), x.std(0, correction=0)
@@ -491,7 +517,7 @@ def _mean_std(x): # (T, d) each
 
 def _prepare(splits, n_classes, times):
     "Checked splits on one scale, the exact times of their one grid, and a hash of both"
-    splits, grids, seen, _ = _prepare_grids(splits, n_classes, times)
+    splits, grids, seen, *_ = _prepare_grids(splits, n_classes, times)
     return splits, *map(tuple, grids.values()), *seen.values()
 
 def _grids(times, granularity):
@@ -528,7 +554,7 @@ def _line(rows, grids, seconds):
     best, r = rows[rows.selected].groupby('time')[['valid_acc', 'test_acc']].mean(), rows.iloc[0]
     t = best.valid_acc.idxmax()
     where, of = '' if t == 'curve' else f' at {at_point(t, exact=True)}', f', granularity {", ".join(map(str, grids))}' if grids else ''
-    return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test accuracy {best.test_acc[t]:.1%}{where} (chance {r.chance:.1%}){late_text(rows[rows.selected])}'
+    return f'{r.task}{of}: {len(rows)} {r["head"]} heads in {seconds:.1f} s, test {score_of(rows)} {best.test_acc[t]:.1%}{where}{chance_text(rows)}{late_text(rows[rows.selected])}'
 
 # %% ../nbs/09_downstream.ipynb #5d2580fe
 def _keep_heads(folder, facts, scale, note, grids, union, stack, chosen):
@@ -558,10 +584,15 @@ def time_left(
 def store_tasks(
     store, # a trajectory store
     tasks=None, # names, or one name; all if `None`
+    numbers:bool=True, # also those of numbers? else they are skipped
+    log=None, # takes a line on those that are skipped
 ) -> list:
-    "The tasks asked for, each known to the store and with two classes at least"
+    "The tasks asked for, each known to the store and with two classes at least, or of numbers"
     if not hasattr(store, 'vocabs'): refuse('store', store, 'a TrajectoryStore')
-    good, tasks = [t for t in store.tasks if len(store.vocabs[t]) > 1], in_order(store.tasks if tasks is None else tasks)
+    good, tasks = [t for t in store.tasks if len(store.vocabs[t]) != 1], in_order(store.tasks if tasks is None else tasks)
+    skipped = [] if numbers else [t for t in tasks if t in good and not len(store.vocabs[t])]
+    if skipped: good, tasks = ([t for t in ts if t not in skipped] for ts in (good, tasks))
+    if skipped and log: log(f'skipped, since this needs classes: {", ".join(skipped)} (numbers)')
     if not tasks or not set(tasks) <= set(good): refuse('tasks', tasks, f'some of those with two classes at least: {", ".join(good) or "none"}')
     return tasks
 

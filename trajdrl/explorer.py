@@ -35,7 +35,7 @@ from .disk import known, save_bytes
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
-from .downstream import SeedLoader, Sweep, fit_sweep, sweep_learner
+from .downstream import SeedLoader, Sweep, fit_sweep, store_tasks, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .predict import kept_heads, open_head
 from .sampling import decode
@@ -75,7 +75,7 @@ class Explorer:
         self.encoder, self.data = (None, None) if self.imported else (self.run.encoder(), self.run.load()) # says so where the training is not finished
         self.store, self.axis = self.run.store(), self.run.axis()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
-        self.tasks = [t for t in self.store.tasks if len(self.store.vocabs[t]) > 1]
+        self.tasks = store_tasks(self.store, [t for t in self.store.tasks if len(self.store.vocabs[t]) != 1], False, print)
         self.known, self.own, self.decodes, self.read, self.networks = self.store.labels('test'), {}, {}, {}, None
         self.n = self.store.splits['test'].stop - self.store.splits['test'].start
 

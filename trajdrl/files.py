@@ -23,7 +23,7 @@ from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from .core import hash_arrays, in_order, refuse
+from .core import hash_arrays, in_order, one_of, refuse
 from .disk import _PART, _rename, _sync
 
 # %% ../nbs/02_files.ipynb #ad31138c
@@ -114,9 +114,9 @@ class Listing:
     "The files of a data set, with the part and the labels of each"
     files:np.ndarray # paths (n,)
     part:np.ndarray # 'train', 'valid' or 'test' (n,)
-    labels:dict # task -> int64 (n,)
-    vocabs:dict # task -> class names
-    notes:list=field(default_factory=list) # lines on what was left out
+    labels:dict # task -> int64 (n,), or float64 (n,) for numbers
+    vocabs:dict # task -> class names; none for numbers
+    notes:list=field(default_factory=list) # lines on what was left out, and how columns were read
 
 # %% ../nbs/02_files.ipynb #d9011324
 ENDINGS = frozenset('.avif .bmp .dib .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png .pnm .ppm .tga .tif .tiff .webp'.split()) # of image files
@@ -214,6 +214,14 @@ def _split_per_class(y, seed=0): # 'train' or 'test' (n,)
         part[rows[:min(max(1, round(len(rows)/6)), len(rows) - 1)]] = 'test'
     return part
 
+# %% ../nbs/02_files.ipynb #152e6325
+def slug(
+    name:str, # of a task, a class or a data set
+) -> str:
+    "A name that any file system takes; names that differ in more than case, and in more than spaces and `_-.`, get different ones"
+    plain = re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()[:60]
+    return plain if re.fullmatch('[A-Za-z0-9_ .-]{1,60}', name) and plain else f'{plain}_{hash_arrays(name)[:8]}'.strip('_')
+
 # %% ../nbs/02_files.ipynb #ddf7202f
 PART_NAMES = {k: part for part, names in dict(train='train training', valid='valid val validation validate dev', test='test testing').items() for k in names.split()}
 
@@ -259,13 +267,6 @@ def read_labels(
 
 def _column(df, names): return next((c for c in df if str(c).lower() in names), None)
 
-def _as_classes(y): # a column -> text (n,), class names in order; or None for numbers to regress
-    if y.dtype.kind == 'b': return np.where(y, 'yes', 'no'), ['no', 'yes']
-    x = pd.to_numeric(y.astype(object), errors='coerce').astype(float).to_numpy()
-    if np.isfinite(x).all() and (x % 1 != 0).any(): return None
-    text = y.astype(int).astype(str) if y.dtype.kind == 'f' else y.astype(str)
-    value = dict(zip(text, x))
-    return text.to_numpy(object), sorted(value, key=(lambda k: (value[k], k)) if np.isfinite(x).all() else str)
 
 # %% ../nbs/02_files.ipynb #f20c6cb9
 def _files_of(column, root):
@@ -284,37 +285,84 @@ def _parts_by_name(column): # 'train', 'valid', 'test' (n,)
     if not {'train', 'test'} <= set(part): raise ValueError(f'column {column.name} knows no images to {"test on" if "train" in part else "train on"}; give train and test, or leave it out')
     return part
 
+# %% ../nbs/02_files.ipynb #1d3320be
+def _as_numbers(y): return pd.to_numeric(y.astype(object), errors='coerce').astype(float).to_numpy() # NaN for what is none
+
+def _as_classes(y): # a column -> text (n,), class names in order; or None for numbers to regress
+    if y.dtype.kind == 'b': return np.where(y, 'yes', 'no').astype(object), ['no', 'yes']
+    x = _as_numbers(y)
+    if np.isfinite(x).all() and (x % 1 != 0).any(): return None
+    text = y.astype(int).astype(str) if y.dtype.kind == 'f' else y.astype(str)
+    value = dict(zip(text, x))
+    return text.to_numpy(object), sorted(value, key=(lambda k: (value[k], k)) if np.isfinite(x).all() else str)
+
+def _several(y): # a column -> label -> bool (n,), who has it; `None` if its cells hold one label each
+    is_list = lambda c: isinstance(c, (list, tuple, set))
+    y = y.astype(object).where(y.notna(), '')
+    if not any(is_list(c) or ';' in str(c) for c in y): return None
+    cells = [{str(o).strip() for o in (c if is_list(c) else str(c).split(';'))} - {''} for c in y]
+    return {k: np.array([k in c for c in cells]) for k in sorted(set().union(*cells))}
+
+# %% ../nbs/02_files.ipynb #3406362d
+def _tasks_of(y, regress=False): # a column -> task -> (labels (n,), class names), and a line on how it was read
+    "One task of classes or of numbers, or a task for each of several labels"
+    c = str(y.name)
+    if (held := _several(y)) and not regress: return {f'{c}:{k}': (h.astype(np.int64), ['no', 'yes']) for k, h in held.items()}, f'column {c}: several labels a cell, with semicolons between; {len(held)} tasks of no and yes: {_some(list(held))}'
+    if n := int((y.isna() | (y.astype(str).str.strip() == '')).sum()):
+        raise ValueError(f'column {c} has no label in {n} of {len(y)} rows; fill them, or leave out the rows or the column; if its cells hold several labels or none, set them apart by semicolons, a single one as label;')
+    x, classes = _as_numbers(y), None if regress else _as_classes(y)
+    if not classes:
+        if odd := sorted(set(y[~np.isfinite(x)].astype(str))): raise ValueError(f'column {c} holds {_some(odd, 5)}; give a finite number to each row, or leave it out of numbers')
+        return {c: (x, [])}, f'column {c}: numbers to regress, from {x.min():g} to {x.max():g}'
+    if len(classes[1]) <= max(2, len(y) / 2): return {c: classes}, ''
+    return {}, f'left out: column {c}, nearly every row its own class' + '; name it in numbers to regress them' * bool(np.isfinite(x).all())
+
+# %% ../nbs/02_files.ipynb #411a3ddf
+def _first_classes(found, n): # int64 (n,), by which a split is drawn
+    "The first task of classes; one class if there is none"
+    return next((_to_labels(y, v) if y.dtype == object else y for y, v in found.values() if v), np.zeros(n, np.int64))
+
+def _of_training(found, train, notes): # task -> labels (n,), task -> class names
+    "The tasks with the classes of the training part; adds to `notes` which labels are too rare there"
+    labels, vocabs, rare = {}, {}, []
+    for t, (y, v) in found.items():
+        if y.dtype.kind == 'i' and np.bincount(y[train], minlength=2).min() < 2: rare.append(t)
+        else: vocabs[t] = [k for k in v if k in set(y[train])] if y.dtype == object else v
+        if t in vocabs: labels[t] = _to_labels(y, vocabs[t]) if y.dtype == object else y
+    if rare: notes.append(f'left out: {_some(rare)}, which fewer than two training images have, or lack')
+    names = {}
+    for t in labels:
+        if (other := names.setdefault(slug(t), t)) != t and 'i' in (found[t][0].dtype.kind, found[other][0].dtype.kind): raise ValueError(f'tasks {other} and {t} would have files of one name; rename one of them')
+    if not labels: raise ValueError(f'the table has no labels to train on ({"; ".join(notes)}); give some at least')
+    return labels, vocabs
+
+def _beside(files, images): # lines
+    "Image files that no row names"
+    named = set(map(os.path.realpath, files))
+    beside = [os.path.relpath(o, images) for o in find_images(images) if os.path.realpath(o) not in named]
+    return [f'left out: {_count(beside)}, not named in the table: {_some(beside)}'] if beside else []
+
 # %% ../nbs/02_files.ipynb #713b452f
 def list_table(
     table:pd.DataFrame, # a row an image: file name, labels, and the part if known
     images, # folder that the names begin in
     seed:int=0, # of the split, where the table has none
+    numbers=(), # columns whose whole numbers are to be regressed, and are no classes
 ) -> Listing:
-    "Listing of the images that a table names, a task for each column of classes"
+    "Listing of the images that a table names, with the tasks of each column of labels"
     file, part = _column(table, _FILE_COLUMNS), _column(table, _PART_COLUMNS)
     file = table.columns[0] if file is None else file
-    files, labels, vocabs, notes = _files_of(table[file], Path(images).expanduser()), {}, {}, []
-    for c in table.columns.difference([file, part], sort=False):
-        if n := int((table[c].isna() | (table[c].astype(str).str.strip() == '')).sum()): raise ValueError(f'column {c} has no label in {n} of {len(table)} rows; fill them, or leave out the rows or the column')
-        found = _as_classes(table[c])
-        if found and len(found[1]) <= max(2, len(table) / 2): labels[str(c)], vocabs[str(c)] = found
-        else: notes.append(f'left out: column {c}, ' + ('nearly every row its own class' if found else 'numbers to regress, and heads know classes only; pandas.cut makes classes of them'))
-    if not labels: raise ValueError(f'the table has no column of classes ({"; ".join(notes) or "files alone"}); give one at least')
-    parts = _parts_by_name(table[part]) if part is not None else _split_per_class(_to_labels(*next(zip(labels.values(), vocabs.values()))), seed)
-    trained = {t: set(y[parts == 'train']) for t, y in labels.items()}
-    vocabs = {t: [k for k in v if k in trained[t]] for t, v in vocabs.items()}
-    named = set(map(os.path.realpath, files))
-    beside = [os.path.relpath(o, images) for o in find_images(Path(images).expanduser()) if os.path.realpath(o) not in named]
-    if beside: notes.append(f'left out: {_count(beside)}, not named in the table: {_some(beside)}')
-    return Listing(files, parts, {t: _to_labels(y, vocabs[t]) for t, y in labels.items()}, vocabs, notes)
-
-# %% ../nbs/02_files.ipynb #903363c3
-def slug(
-    name:str, # of a task, a class or a data set
-) -> str:
-    "A name that any file system takes; names that differ in more than case, and in more than spaces and `_-.`, get different ones"
-    plain = re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_').lower()[:60]
-    return plain if re.fullmatch('[A-Za-z0-9_ .-]{1,60}', name) and plain else f'{plain}_{hash_arrays(name)[:8]}'.strip('_')
+    files, found, notes = _files_of(table[file], Path(images).expanduser()), {}, []
+    columns = table.columns.difference([file, part], sort=False)
+    for c in in_order(numbers): one_of(columns)('numbers', c)
+    for c in columns:
+        tasks, note = _tasks_of(table[c], c in in_order(numbers))
+        found |= tasks
+        notes += [note] * bool(note)
+    if not found: raise ValueError(f'the table has no column of labels ({"; ".join(notes) or "files alone"}); give one at least')
+    parts = _parts_by_name(table[part]) if part is not None else _split_per_class(_first_classes(found, len(table)), seed)
+    labels, vocabs = _of_training(found, parts == 'train', notes)
+    return Listing(files, parts, labels, vocabs, notes + _beside(files, Path(images).expanduser()))
 
 # %% ../nbs/02_files.ipynb #6d640953
 def _is_whole(archive, size, md5): # MD5 of the first megabyte; gzip checks the rest

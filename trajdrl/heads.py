@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import PyTorchModelHubMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 from torch.func import functional_call, vmap
@@ -420,18 +420,19 @@ def layer(self:_TransformerStack, h, kv, w, seeds, i):
 
 # %% ../nbs/08_heads.ipynb #cb27a2d8
 def _fit_linear(train, x, grid): # codes (n, d) and labels; arrays of codes to be named -> for each C: labels, one array for each of x
-    "Predictions of logistic regressions"
+    "Predictions of logistic regressions, or of ridge regressions where labels are numbers"
     for C in grid:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', ConvergenceWarning) # the validation accuracy judges the fit as it is
-            fit = LogisticRegression(C=C, max_iter=200, tol=1e-3).fit(*train)
+            fit = (Ridge(1 / C) if train[1].dtype.kind == 'f' else LogisticRegression(C=C, max_iter=200, tol=1e-3)).fit(*train)
         yield [fit.predict(o) for o in x]
 
 def _fit_knn(train, x, grid): # as `_fit_linear`, for each k
-    "Predictions by the most frequent label among the k nearest training codes"
-    search, n_classes = NearestNeighbors(n_neighbors=min(int(max(grid)), len(train[1])), algorithm='brute').fit(train[0]), train[1].max() + 1
-    near = [np.eye(n_classes, dtype=np.int16)[train[1][search.kneighbors(o, return_distance=False)]] for o in x] # (m, k, classes)
-    for k in grid: yield [o[:, :int(k)].sum(1).argmax(1) for o in near]
+    "Predictions by the most frequent label among the k nearest training codes, or by the mean of numbers"
+    search = NearestNeighbors(n_neighbors=min(int(max(grid)), len(train[1])), algorithm='brute').fit(train[0])
+    near, numbers = [train[1][search.kneighbors(o, return_distance=False)] for o in x], train[1].dtype.kind == 'f' # (m, k) each
+    if not numbers: near = [np.eye(train[1].max() + 1, dtype=np.int16)[o] for o in near] # (m, k, classes)
+    for k in grid: yield [o[:, :int(k)].mean(1) if numbers else o[:, :int(k)].sum(1).argmax(1) for o in near]
 
 # %% ../nbs/08_heads.ipynb #cce9e703
 _VIEWS = {None: lambda x: x, 'joined': lambda x: x.flatten(1)[:, None], 'mean': lambda x: x.mean(1, keepdim=True)} # (n, T, d) -> (n, T, d), (n, 1, T d) or (n, 1, d)
@@ -449,7 +450,7 @@ class HeadKind:
     view:str=None # what it is shown of the curve: the codes 'joined', their 'mean'; the curve as it is if `None`
     like:str=None # the head whose learning rates and settings it takes, where it is given none of its own
     clip:float=None # largest norm of its gradient
-    fit:Callable=None # (train, x, grid): labels of each array of `x`, for each value of `grid`
+    fit:Callable=None # (train, x, grid): labels of each array of `x`, for each value of `grid`; numbers where the labels to train on are floats
     grid:tuple=() # what `fit` searches, in place of learning rates
     baseline:bool=False # for comparison only?
 

@@ -14,9 +14,9 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from .core import *
-from .core import as_array, door, LOG, of_kind, PATH, refuse
+from .core import as_array, door, LOG, of_kind, one_of, PATH, refuse
 from .disk import alone_in, list_files
-from .files import _as_classes, read_labels
+from .files import _tasks_of, read_labels
 from .run import *
 from .run import _free, _settle
 from .settings import *
@@ -27,6 +27,7 @@ from .sources import axis_of, store_from_arrays, _split, _tasks
 def read_arrays(
     file, # npz, npy or safetensors
     labels=None, # CSV with a column for each task, and maybe one named split
+    numbers=(), # columns of it to be regressed though they are whole
     log=lambda line: None, # takes a line on what was left out
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
@@ -35,7 +36,7 @@ def read_arrays(
     except Exception as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({type(e).__name__}: {e})') from None
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
     codes, axis, splits = (found.pop(k, None) for k in ('codes', 'axis', 'split'))
-    more = {} if labels is None else _columns(read_labels(labels), log)
+    more = {} if labels is None else _columns(read_labels(labels), numbers, log)
     return dict(codes=codes, axis=axis, splits=more.pop('split', splits), labels=found | more)
 
 def _arrays(file): # name -> array; nothing is unpickled
@@ -44,12 +45,12 @@ def _arrays(file): # name -> array; nothing is unpickled
     if isinstance(found, np.ndarray): return dict(codes=found)
     with found: return {k: np.char.decode(v, 'utf-8') if v.dtype.kind == 'S' else v for k, v in found.items()}
 
-def _columns(table, log): # task -> labels, with classes in the order of their numbers if they are such
+def _columns(table, numbers, log): # task -> labels, with classes in the order of their numbers if they are such
     found = {}
     for c, y in table.items():
-        classes = _as_classes(y) if c != 'split' else None
-        if classes and len(classes[1]) > max(2, len(y) / 2): log(f'left out: column {c}, nearly every row its own class')
-        else: found[c] = pd.Categorical(y, classes[1]) if classes else y.to_numpy() if c == 'split' else pd.to_numeric(y).to_numpy()
+        tasks, note = ({c: (y.to_numpy(), [])}, '') if c == 'split' else _tasks_of(y, c in numbers)
+        if note: log(note)
+        found |= {t: pd.Categorical(np.array(k, object)[v] if v.dtype.kind == 'i' else v, k) if k else v for t, (v, k) in tasks.items()}
     return found
 
 # %% ../nbs/12c_imported.ipynb #7d4751a3
@@ -66,7 +67,7 @@ def import_run(
     device=None, # where heads are trained; the fastest there is if `None`
     log=None, # takes a line of progress
     resume:bool=False, # go on where an import stopped
-    **given, # a preset, and settings of curves and heads
+    **given, # a preset, settings of curves and heads, and `numbers`, names of labels to be regressed though they are whole
 ) -> Run:
     "A new run whose curves are imported"
     T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
@@ -74,8 +75,9 @@ def import_run(
     there = resume and (Path(out).expanduser()/'config.json').exists()
     run = Run(out, device=device) if there else Run(_free(out, settings), settings, command, device)
     if there: run.imported or refuse('out', str(out), 'the folder of an import; this one holds a run of images'), run.agree(given)
+    for t in settings.numbers: one_of(list(labels) if hasattr(labels, 'keys') else ['label'])('numbers', t)
     _settle(run.settings, _readable(labels, splits, len(codes)))
-    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', axis_name=axis_name, name=name, log=log, even=True)
+    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', {t: [] for t in settings.numbers}, axis_name=axis_name, name=name, log=log, even=True)
     if there: return run
     run.config['data'] = _facts(store)
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True

@@ -23,11 +23,11 @@ from .heads import HEADS, HeadStack, standardise
 
 # %% ../nbs/08a_kept.ipynb #66b5a4ef
 class KeptHead:
-    "A trained head: curves in, classes with their probabilities out"
+    "A trained head: curves in, classes with their probabilities out, or numbers"
     def __init__(self,
         stack:HeadStack, # a member for each time, or one that reads the whole curve
         scale, # mean and standard deviation of the training codes, (2, T, d)
-        note:dict, # task, head, granularity, times, classes, and what validation chose: lr, seed, epoch, valid_acc, a number for each member
+        note:dict, # task, head, granularity, times, classes, for numbers their `unit` (mean and standard deviation), and what validation chose: lr, seed, epoch, valid_acc, a number for each member
     ): self.stack, self.scale, self.note = stack.eval().requires_grad_(False), torch.as_tensor(scale), note
 
     task        = property(lambda self: self.note['task'], doc='Name of the task')
@@ -35,24 +35,31 @@ class KeptHead:
     granularity = property(lambda self: self.note['granularity'], doc='Of the grid it was trained on')
     times       = property(lambda self: tuple(map(as_time, self.note['times'])), doc='The exact times of the curves it takes')
     classes_    = property(lambda self: np.array(self.note['classes'] or range(self.stack.n_classes)), doc='Names of the classes; numbers if they have none')
-    valid_acc   = property(lambda self: self.note['valid_acc'], doc='Accuracy on validation images, of each member')
+    unit        = property(lambda self: self.note.get('unit'), doc='Mean and standard deviation of the numbers it was trained on; `None` for classes')
+    valid_acc   = property(lambda self: self.note['valid_acc'], doc='Accuracy on validation images, or R² of numbers, of each member')
     best        = property(lambda self: int(np.argmax(self.valid_acc)), doc='The member with the highest')
     by_time     = property(lambda self: HEADS[self.head].reads == 'point', doc='Is there a member for each time?')
     def __repr__(self):
         where = f'best at t = {self.times[self.best]}' if self.by_time else f'on {len(self.times)} times'
-        return f'KeptHead {self.head} of {self.task}, {where}: {len(self.classes_)} classes, validation accuracy {self.valid_acc[self.best]:.1%}'
+        what = 'numbers, validation R²' if self.unit else f'{len(self.classes_)} classes, validation accuracy'
+        return f'KeptHead {self.head} of {self.task}, {where}: {what} {self.valid_acc[self.best]:.1%}'
 
 # %% ../nbs/08a_kept.ipynb #f4c71d51
+@patch
+def _outputs(self:KeptHead, curves): # (n, T, d) -> (n, members, classes), or (n, members, 1)
+    z, kind = standardise(curves, *self.scale), HEADS[self.head]
+    def read(x): # (b, T, d) -> (b, members, classes)
+        x = kind.shown(x)
+        return self.stack(x.transpose(0, 1) if kind.by_point else x[None]).transpose(0, 1)
+    return torch.cat([read(x) for x in z.split(1024)])
+
 @patch
 def each_proba(self:KeptHead,
     curves, # codes as the encoder gives them, (n, T, d), at `times`
 ) -> np.ndarray: # float32 (n, members, classes)
     "The probability of each class, by each member"
-    z, kind = standardise(curves, *self.scale), HEADS[self.head]
-    def read(x): # (b, T, d) -> (b, members, classes)
-        x = kind.shown(x)
-        return self.stack(x.transpose(0, 1) if kind.by_point else x[None]).softmax(-1).transpose(0, 1)
-    return torch.cat([read(x) for x in z.split(1024)]).numpy()
+    if self.unit: raise ValueError(f'{self.task} is a task of numbers, without classes; its head has predict alone')
+    return self._outputs(curves).softmax(-1).numpy()
 
 @patch
 def predict_proba(self:KeptHead,
@@ -65,7 +72,8 @@ def predict_proba(self:KeptHead,
 def predict(self:KeptHead,
     curves, # codes as the encoder gives them, (n, T, d), at `times`
 ) -> np.ndarray: # (n,)
-    "The most probable class"
+    "The most probable class, or the number in its own unit"
+    if self.unit: return self._outputs(curves)[:, self.best, 0].double().numpy() * self.unit[1] + self.unit[0]
     return self.classes_[self.predict_proba(curves).argmax(1)]
 
 # %% ../nbs/08a_kept.ipynb #c57e518c

@@ -24,7 +24,7 @@ from .core import *
 from .core import door, in_order, LOG, one_of, SEED, SEEDS, whole
 from .disk import Table
 from .curve import span_times
-from .downstream import time_left
+from .downstream import store_tasks, time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
 from .sources import at_point
@@ -401,7 +401,7 @@ def measure_times(
     store, own, refine = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), run.settings, 0 if run.imported else s.refine
     from_images = () if run.imported else (run.encoder(), _first_rows(run.load(), s.n_train, s.n_test))
     if s.refine > refine: log('the times are points of the axis: to refine them takes the encoder, and is left out')
-    tasks, kw = list(s.tasks or own.tasks or store.tasks), dict(seeds=s.seeds, epochs=s.epochs)
+    tasks, kw = store_tasks(store, s.tasks or own.tasks or [t for t in store.tasks if len(store.vocabs[t]) != 1], False, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:

@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from .core import *
 from .disk import read_table, save_bytes
 from .diffusion import code_use_text, plot_code_use
-from .downstream import read_rows, still_rising
+from .downstream import read_rows, score_of, still_rising
 from .files import slug
 from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
@@ -46,24 +46,26 @@ def _best_row(scores):
 def where_read(
     df, # rows of `probe`, of one granularity
     part:float=0.9, # of the best point's lead over chance
-) -> pd.DataFrame: # task, above (chance?), time (best by validation), mean, lo, hi, times (all that read it), all_times
+) -> pd.DataFrame: # task, above (chance?), time (best by validation), mean, lo, hi, score (see `score_of`), times (all that read it), all_times
     "Where along t single points read each task"
     rows = []
     for task, s in _scores(df[df['head'] == 'mlp']).groupby('task', sort=False):
         best, n = _best_row(s), df[df.task == task].n_test.iloc[0]
-        lead, noise = s['mean'] - s.chance, 2 * (best.chance * (1 - best.chance) / n)**.5
+        lead, score = s['mean'] - s.chance, score_of(s)
+        noise = 2 * (best.chance * (1 - best.chance) / n)**.5 if score == 'accuracy' else 4 / n # two standard errors; of a correlation, squared
         times = sorted(Fraction(t) for t in s.time[lead >= part * (best['mean'] - best.chance)])
-        rows.append(dict(task=task, above=bool(best['mean'] - best.chance > noise and not best.lo <= best.chance), **best[['time', 'mean', 'lo', 'hi']],
+        rows.append(dict(task=task, above=bool(best['mean'] - best.chance > noise and not best.lo <= best.chance), **best[['time', 'mean', 'lo', 'hi']], score=score,
                          times=times, all_times=sorted(map(Fraction, s.time))))
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_report.ipynb #0720ee73
 _num = point_text # a time of a table as a short number, or as its label
 
-def _percent(mean, lo, hi):
+def _percent(mean, lo, hi, score='accuracy'):
     "A share in per cent with its interval"
+    least = 0 if score == 'accuracy' else lo # R² may be negative
     if lo != lo: return f'{100*mean:.1f} % (one repetition, so no interval)'
-    return f'{100*mean:.1f} % (95 % interval {100*max(0, lo):.1f} to {100*min(1, hi):.1f})'
+    return f'{100*mean:.1f} % (95 % interval {100*max(least, lo):.1f} to {100*min(1, hi):.1f})'
 
 def _span_text(times, all_times):
     "Some of all times as words: all along t, from ... to ..., at ..."
@@ -97,9 +99,10 @@ _JOINED = tuple(k for k, h in HEADS.items() if h.like) # MLPs that see all point
 
 def _read_text(k):
     "A row of `where_read` in words"
-    best = f'the best by validation, {at_point(k.time)}, reads'
-    if not k.above: return f'At no single point can an MLP be distinguished from chance ({best} {100*k["mean"]:.1f} %).'
-    return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi)}.'
+    number = k.score == 'R²'
+    best = f'the best by validation, {at_point(k.time)}, {"has an R² of" if number else "reads"}'
+    if not k.above: return f'At no single point can an MLP be distinguished from {"one that always says the mean" if number else "chance"} ({best} {100*k["mean"]:.1f} %).'
+    return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi, k.score)}.'
 
 # %% ../nbs/13_report.ipynb #b635ace7
 def verdicts(
@@ -113,7 +116,8 @@ def verdicts(
     for task, s in _scores(df).groupby('task', sort=False):
         r = _best_row(s)
         at = f', {at_point(r.time)}' if r.time != 'curve' else ''
-        says[task] = [f'Read at {_percent(r["mean"], r.lo, r.hi)} by the best head, {HEADS[r["head"]].words}{at}; chance is {100*r.chance:.1f} %.']
+        score, number = _percent(r['mean'], r.lo, r.hi, score_of(s)), score_of(s) == 'R²'
+        says[task] = [f'{"A number, read with an R² of" if number else "Read at"} {score} by the best head, {HEADS[r["head"]].words}{at}' + ('.' if number else f'; chance is {100*r.chance:.1f} %.')]
         if read is not None: says[task].append(_read_text(read.loc[task]))
         for i, g in enumerate(gains): says[task] += [_gain_text(g.loc[task]), *(_unfinished_text(df, task, g['head'][task]) if not i else [])]
     return says
@@ -172,8 +176,8 @@ def plot_granularity(
     for i, (key, g) in enumerate(groups):
         colour, label = _line(by, key, i, len(groups))
         ax.plot(g.granularity, 100*g['mean'], **{'color': colour, 'marker': 'o', 'ms': 3, 'label': label, **kwargs})
-        ax.fill_between(g.granularity, 100*g.lo.clip(0), 100*g.hi.clip(upper=1), color=colour, alpha=.2, lw=0)
-    ax.set(xlabel='granularity', ylabel='test accuracy (%)', xscale='log')
+        ax.fill_between(g.granularity, 100*g.lo.clip(0 if score_of(df) == 'accuracy' else None), 100*g.hi.clip(upper=1), color=colour, alpha=.2, lw=0)
+    ax.set(xlabel='granularity', ylabel=f'test {score_of(df)} (%)', xscale='log')
     ax.set_xticks(ks, map(str, ks), fontsize=8)
     ax.minorticks_off()
     ax.legend(fontsize=8)
@@ -256,11 +260,13 @@ def main_granularity(
 # %% ../nbs/13_report.ipynb #01ee42b7
 def _interval(a, lo, hi, f='{:.1f}'): return f.format(100*a) + (f' ({f} to {f})'.format(100*lo, 100*hi) if lo == lo else '')
 
+def _score_cell(df, s): return {} if score_of(df) == 'accuracy' else dict(score=score_of(s)) # where a table has numbers
+
 def _glance_rows(df):
     "One row a task: chance, the best point, the curve's heads, the gain"
     rows, gains = [], paired_gain(df).set_index('task') if can_pair(df) else None
     for task, s in _scores(df).groupby('task', sort=False):
-        row = {'task': task, 'chance %': f'{100*s.chance.iloc[0]:.1f}'}
+        row = {'task': task, **_score_cell(df, s), 'chance %': '' if score_of(s) == 'R²' else f'{100*s.chance.iloc[0]:.1f}'}
         for h in df['head'].unique():
             b = _best_row(s[s['head'] == h])
             row[f'{_line("head", h, 0, 1)[1]} %'] = _interval(b['mean'], b.lo, b.hi) + (f' at {at_point(b.time)}' if b.time != 'curve' else '')
@@ -273,7 +279,7 @@ def _glance_rows(df):
 def _full_rows(df):
     "One row for each task, head, granularity and time"
     f = lambda v: f'{100*v:.1f}' if v == v else ''
-    return [{'task': r['task'], 'head': r['head'], 'granularity': r['granularity'], axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
+    return [{'task': r['task'], **_score_cell(df, df[df.task == r['task']]), 'head': r['head'], 'granularity': r['granularity'], axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
              'from %': f(r['lo']), 'to %': f(r['hi']), 'validation %': f(r['valid_acc']), 'chance %': f(r['chance']), 'repetitions': r['n']}
             for r in summarise(df).to_dict('records')]
 
@@ -317,13 +323,14 @@ _MORE = "More on this run, in the form of the paper's figures: mutual informatio
 # %% ../nbs/13_report.ipynb #7c22c103
 def _findings(df, files):
     "The sections that say and show what came out on one granularity"
-    gallery = lambda k, x: fx.Div(*[picture(f, _words(f'Accuracy over {x} for ') + t) for t, f in files[k].items()], cls='figures')
+    say = lambda text: text.replace('accuracy', score_of(df)).replace('Accuracy', score_of(df).replace('a', 'A', 1))
+    gallery = lambda k, x: fx.Div(*[picture(f, say(_words(f'Accuracy over {x} for ')) + t) for t, f in files[k].items()], cls='figures')
     base = df['head'].map(lambda h: HEADS[h].baseline)
     cards = [fx.Div(fx.H3(t), *[fx.P(tight(l)) for l in lines], cls='card') for t, lines in verdicts(df).items()]
     parts = [fx.H2('What was found'), fx.P(lead(df)), fx.Div(*cards, cls='cards'),
-             fx.H2('At a glance'), *[html_table(_glance_rows(d), text) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
-    if 'known' in files: parts += [fx.H2(f'Where along {axis_text()} each task is read'), picture(files['known'], _words('Heat map of tasks by time'), _KNOWN if axis_text() == 't' else _KNOWN.split(' The encoder')[0])]
-    parts += [fx.H2(f'Accuracy along {axis_text()}, and of the whole curve'), gallery('accuracy', 'time'), fx.P(_words(_LINES), cls='soft')]
+             fx.H2('At a glance'), *[html_table(_glance_rows(d), say(text)) for d, text in ((df[~base], _GLANCE), (df[base], _BASE)) if len(d)]]
+    if 'known' in files: parts += [fx.H2(f'Where along {axis_text()} each task is read'), picture(files['known'], _words('Heat map of tasks by time'), say(_KNOWN if axis_text() == 't' else _KNOWN.split(' The encoder')[0]))]
+    parts += [fx.H2(say(f'Accuracy along {axis_text()}, and of the whole curve')), gallery('accuracy', 'time'), fx.P(_words(_LINES), cls='soft')]
     if files['granularity']: parts += [fx.H2('What a finer grid brings'), gallery('granularity', 'granularity')]
     return parts
 
@@ -387,7 +394,7 @@ def _backing(run, df, files):
     origin = {**c['provenance'], 'command': c['command'], f'{"labels and rows" if run.imported else "images"} (SHA-256)': c['data']['fingerprint']}
     trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
     return [*_left_out(run), *drawn, *trained,
-            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*map(_words, _NOTES), rising_text(df)]),
+            html_table(made, 'Time and memory by stage'), fx.H2('How the numbers were made'), *map(fx.P, [*map(_words, _NOTES), *([] if score_of(df) == 'accuracy' else [_NUMBERS]), rising_text(df)]),
             fold('All accuracies', _full_rows(df)), fold('All settings', settings), fold('Versions and machine', [{'what': k, 'value': v} for k, v in origin.items()]),
             fx.H2('How to cite'), *map(fx.P, _CITE)]
 
@@ -396,6 +403,8 @@ _CITE = [
     'Mittal, S., Lajoie, G., Bauer, S., Mehrjou, A.: From Points to Functions: Infinite-dimensional Representations in Diffusion Models. '
     'arXiv:2210.13774, 2022.',
     'Abstreiter, K., Bauer, S., Schölkopf, B., Mehrjou, A.: Diffusion-Based Representation Learning. arXiv:2105.14257, 2021.']
+_NUMBERS = ('Of a task of numbers the score is R², the share of the variance that is explained: 100 % is perfect, 0 % is about what always saying the mean has, and it may be negative. '
+            'It counts as read where the best point has more than 4 divided by the number of test images, two standard errors of a correlation, squared.')
 _NOTES = [
     'Every choice (learning rate, epoch, best point, best head) was made on validation images; what was chosen read the test images once.',
     'Intervals are 95 % Student t-intervals over head seeds, on one encoder and one set of test images: they say how far another training '

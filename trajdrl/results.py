@@ -16,7 +16,7 @@ from scipy import stats
 
 from .core import *
 from .core import door, in_order, LEVEL, one_of, refuse, Rule
-from .downstream import still_rising
+from .downstream import score_of, still_rising
 from .heads import *
 
 # %% ../nbs/09a_results.ipynb #5c36bca6
@@ -78,11 +78,12 @@ def over_seeds(
 def summarise(
     df:pd.DataFrame, # rows of `probe`
     level:float=0.95, # of confidence
-) -> pd.DataFrame: # task, head, time, granularity, n, mean, lo, hi, valid_acc, chance
-    "Mean test accuracy and its interval, as `over_seeds` has it, with the mean validation accuracy and chance"
+) -> pd.DataFrame: # task, head, time, granularity, n, mean, lo, hi, valid_acc, chance; with a task of numbers also n_classes, 0 for it
+    "Mean test accuracy, or R², and its interval, as `over_seeds` has it, with the mean validation accuracy and chance"
     rows = select(df)
     others = unit_means(rows).groupby(GROUP, sort=False)[['valid_acc', 'chance']].mean()
-    return over_seeds(rows, 'test_acc', GROUP, level).join(others, on=GROUP)
+    s = over_seeds(rows, 'test_acc', GROUP, level).join(others, on=GROUP)
+    return s if score_of(rows) == 'accuracy' else s.join(rows.groupby('task').n_classes.first(), on='task')
 
 # %% ../nbs/09a_results.ipynb #3c2aa956
 def paired_difference(
@@ -197,7 +198,8 @@ def _zoom(ax, s):
     "Limits where the accuracies of `s` lie; chance as a line if it is near, else in words"
     low, high, chance = 100*s[['lo', 'mean']].min(axis=None), 100*s[['hi', 'mean']].max(axis=None), 100*s.chance.iloc[0]
     span = max(high - low, 1)
-    if low - chance < span: # near enough to be shown
+    if score_of(s) != 'accuracy': pass # numbers have none
+    elif low - chance < span: # near enough to be shown
         low = min(low, chance)
         ax.axhline(chance, color='grey', ls=':', label='chance')
         ax.text(0, chance, 'chance', color='grey', fontsize=8, va='bottom', transform=ax.get_yaxis_transform())
@@ -243,7 +245,7 @@ def plot_accuracy(
         ends.append((100*g.loc[g.time.map(lambda t: 2 if t == 'curve' else Fraction(t)).idxmax(), 'mean'], kind.label, kind.colour))
     _zoom(ax, s)
     if names: _name_lines(ax, ends)
-    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', title=label_text(task))
+    ax.set(xlabel='diffusion time t', ylabel=f'test {score_of(s)} (%)', title=label_text(task))
     return ax
 
 # %% ../nbs/09a_results.ipynb #4f8d93c4
@@ -286,6 +288,6 @@ def plot_chance_corrected(
     "Heat map of the chance-corrected accuracy of single points: tasks x times"
     t = chance_corrected(df)
     ax = plot_heatmap(t.to_numpy(), t.index, [f'{float(Fraction(c)):.3g}' for c in t.columns], ax=ax,
-                      **{'vmin': 0, 'vmax': 1, 'label': 'chance-corrected\naccuracy', **kwargs})
+                      **{'vmin': 0, 'vmax': 1, 'label': f'chance-corrected\n{score_of(df)}', **kwargs})
     ax.set(xlabel='diffusion time t')
     return ax

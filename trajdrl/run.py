@@ -75,7 +75,7 @@ def _read_config(self:Run):
     config = load_json(f)
     if not isinstance(config, dict) or config.get('format') != 'trajdrl run' or not all(isinstance(config.get(k), dict) for k in ('settings', 'stages', 'data')):
         raise ValueError(f'{self.path} holds the config.json of something else; give the folder of a run')
-    config.get('settings', {}).setdefault('skip_damaged', False) # older runs have none
+    for k, v in dict(skip_damaged=False, numbers=[]).items(): config.get('settings', {}).setdefault(k, v) # older runs have none
     if set(config.get('settings', ())) != {*FIELDS, 'preset'}:
         raise ValueError(f'{self.path} was made by another version of trajdrl, with other settings; give another folder')
     try: obey(_settings_of(config))
@@ -188,7 +188,7 @@ def load(self:Run,
     if not hasattr(self, '_data'):
         s = self.settings
         where = 'images' if s.dataset not in DATASETS and Path(s.dataset).is_file() else 'path'
-        more = dict(skip_damaged=s.skip_damaged, cache=self.config.get('cache'), log=log, **{where: s.path})
+        more = dict(skip_damaged=s.skip_damaged, numbers=s.numbers, cache=self.config.get('cache'), log=log, **{where: s.path})
         data = load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, seed=s.data_seed, **more)
         if self.config['data'].get('fingerprint', data.fingerprint) != data.fingerprint:
             raise ValueError(f'the images of {s.dataset} are not those that the run in {self.path} was begun with; give another --out')
@@ -265,9 +265,10 @@ def start_run(
     data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
+    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
     for t in s.tasks or data.tasks:
-        if len(set(data.labels[t][data.splits['train']])) < 2:
-            raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
     if s.bf16 and not run.bf16:
         run.config['settings']['bf16'] = False
         if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')

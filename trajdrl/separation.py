@@ -38,7 +38,7 @@ def separation(
     seed:int=0, # of the pairs
 ) -> pd.DataFrame: # one row a pair and scale: i, j, scale, at_zero, sup, time, n_times, same_TASK
     "Both sides of equation 5 for pairs of images: distance at t = 0, and the largest distance on the curve"
-    tasks, curves, labels = store_tasks(store, tasks), store.curves(split, granularity), store.labels(split)
+    tasks, curves, labels = store_tasks(store, tasks, numbers=False), store.curves(split, granularity), store.labels(split)
     times, x = list(curves.times), np.asarray(curves)
     if len(times) < 2 or times[0] != 0: refuse('granularity', granularity, 'one whose times are t = 0 and one more at least')
     x = as_codes(f'curves_{split}', x)

@@ -68,6 +68,7 @@ class ImageSettings:
     size:int|None = opt(16, "height and width in pixels; the paper's if none", paper=None)
     n_train:int|None = opt(6000, 'training and validation images together; all if none (synthetic: 10000)', small=10_000, paper=None)
     n_test:int|None = opt(None, 'test images; all if none (synthetic: 2000)')
+    numbers:tuple[str, ...] = opt((), 'columns of a CSV file whose whole numbers are to be regressed, and are no classes')
     skip_damaged:bool = opt(False, 'leave damaged images out, rather than refuse them all')
     valid_frac:float = opt(0.1, 'part of the training images held out for every choice')
     data_seed:int = opt(0, 'seed of drawn images, subsets and splits; apart from seed, so that seeds share their images')

@@ -24,7 +24,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import LOG, PATH, SEED, Rule, as_array, as_time, as_times, door, hash_arrays, in_order, label_text, of_kind, one_of, provenance, refuse, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_labels, as_time, as_times, door, hash_arrays, in_order, label_text, of_kind, one_of, provenance, refuse, whole
 from .disk import atomic_folder, is_empty, list_files, reserved_array, save_bytes, save_json
 from .data import to_float
 from .files import _part_of
@@ -48,14 +48,16 @@ def _rows(where): # numbers of some rows, in words
     where = np.asarray(where)
     return f'row{"s" * (len(where) > 1)} ' + ', '.join(map(str, where[:5])) + f', ... ({len(where)} in all)' * (len(where) > 5)
 
-def _classes(task, y, names, n): # int64 (n,), class names
+def _classes(task, y, names, n): # int64 (n,), class names; or numbers, none
     arg = f'labels of {task}'
     y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
     if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
-    if (lacks := y.isna() | (y.astype(str).str.strip() == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
+    if (lacks := y.isna() | (y.astype(object) == '')).any(): refuse(arg, y.to_numpy(), f'a label for {_rows(np.flatnonzero(lacks))}, or leave such rows out')
+    odd = y.dtype.kind == 'f' and y % 1 != 0
+    if names is not None and not len(names) or names is None and np.any(odd): return as_labels(arg, y.to_numpy(), n, 0), []
     if y.dtype.kind == 'f':
-        if (odd := y % 1 != 0).any(): refuse(arg, y.to_numpy(), f'names or whole numbers; {_rows(np.flatnonzero(odd))} hold others')
+        if odd.any(): refuse(arg, y.to_numpy(), f'whole numbers; {_rows(np.flatnonzero(odd))} hold others')
         y = y.astype(int)
     if names is not None and y.dtype.kind in 'iu': values, y = list(names), y.map(dict(enumerate(names)))
     else:
@@ -65,7 +67,7 @@ def _classes(task, y, names, n): # int64 (n,), class names
     if (codes < 0).any(): refuse(arg, y.to_numpy(), f'labels of its vocabulary of {len(values)}; {_rows(np.flatnonzero(codes < 0))} hold others')
     return codes.astype(np.int64), list(map(str, values))
 
-def _tasks(labels, vocabs, n): # task -> int64 (n,), task -> class names
+def _tasks(labels, vocabs, n): # task -> int64 (n,), or numbers; task -> class names
     labels = dict(labels) if isinstance(labels, Mapping) else {str(k): labels[k] for k in labels} if isinstance(labels, pd.DataFrame) else dict(label=labels)
     if not labels: refuse('labels', labels, 'the labels of one task at least')
     if odd := set(vocabs or {}) - set(labels): refuse('vocabs', vocabs, f'names for tasks among {", ".join(labels)}, not {min(odd)}')
@@ -117,7 +119,7 @@ def store_from_arrays(
     labels, # one a row; or a dictionary or table of several tasks
     splits, # shares or rows by name, or a name for every row; `None`: 0.7, 0.1 and 0.2 to train, valid and test
     path, # the store's folder, new, or of the same contents
-    vocabs:dict=None, # task -> class names, for labels that are whole numbers
+    vocabs:dict=None, # task -> class names, for labels that are whole numbers; none, [], where these are to be regressed
     axis_name:str='', # what the axis is, such as layer or epoch
     name:str='arrays', # of the data, for tables and reports
     seed:int=0, # of the rows that are drawn

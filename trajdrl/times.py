@@ -43,7 +43,7 @@ class CurveSet:
         raw = {k: as_codes(f'curves of {k}', np.asarray(c), (3,)) for k, c in curves.items()}
         self.times, self.encoder, self.data, self.device = curves['train'].times, encoder, data, as_device(device)
         self.bf16 = getattr(store, 'meta', {}).get('bf16', False) # as the cached codes were made
-        self.tasks, self.n_classes = list(store.tasks), {t: len(v) for t, v in store.vocabs.items()}
+        self.tasks, self.n_classes = [t for t in store.tasks if len(store.vocabs[t])], {t: len(v) for t, v in store.vocabs.items()} # numbers have no times learned
         stats = raw['train'].mean(0), raw['train'].std(0) # (T, d) each
         self.mean, self.std = (torch.as_tensor(a, device=self.device) for a in stats)
         self.x = {k: standardise(z, *stats).to(self.device) for k, z in raw.items()} # (n, T, d)

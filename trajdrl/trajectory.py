@@ -100,11 +100,11 @@ class TrajectoryStore:
         self.meta = _sound(self.path/'store.json')
         self._match(encoder, data)
         n, T, d = self.meta['shape']
-        self.codes, self._labels = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks)), np.int64)
+        self.codes, self._labels = self._open('codes', (n, T, d)), self._open('labels', (n, len(self.tasks)), np.int64 if all(self.vocabs.values()) else np.float64)
         self.mean, self.std = self._open('stats', (2, T, d)) # (T, d) each
 
     times = property(lambda self: as_times(self.meta['times']), doc='The exact times, sorted')
-    vocabs = property(lambda self: self.meta['vocabs'], doc='Class names of each task')
+    vocabs = property(lambda self: self.meta['vocabs'], doc='Class names of each task; none for a task of numbers')
     tasks = property(lambda self: list(self.meta['vocabs']), doc='Names of the tasks')
     splits = property(lambda self: {k: slice(*v) for k, v in self.meta['splits'].items()}, doc='Rows of train, valid and test')
     def __repr__(self):
@@ -264,9 +264,10 @@ def curves(self:TrajectoryStore,
 @patch
 def labels(self:TrajectoryStore,
     split:str='train', # train, valid or test
-) -> dict: # task -> int64 (n,)
+) -> dict: # task -> int64 (n,), or float64 (n,) for numbers
     "The labels of one split, task by task"
-    return dict(zip(self.tasks, np.array(self._labels[self._rows(split)]).T))
+    columns = zip(self.tasks, np.array(self._labels[self._rows(split)]).T)
+    return {t: y.astype(np.int64, copy=False) if self.vocabs[t] else y for t, y in columns}
 
 @patch
 def _rows(self:TrajectoryStore, split): return self.splits[one_of(self.splits)('split', split)]

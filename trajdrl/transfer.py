@@ -14,7 +14,7 @@ import torch
 from .attention import fit_heads, read_head, regrid, _facts, _found_or_made, _time_left
 from .core import *
 from .core import door, in_order, LEVEL, LOG, one_of, PATH, Rule, SEEDS, whole
-from .downstream import PAPER_LRS, check_head, check_plan, late_text, settings_text, store_tasks, _prepare
+from .downstream import PAPER_LRS, check_head, check_plan, chance_text, late_text, score_of, settings_text, store_tasks, _prepare
 from .results import over_seeds
 from .sde import VESDE
 
@@ -81,7 +81,7 @@ def _transfer_line(rows, seconds):
     "One line on a finished task"
     r, far = rows.iloc[0], rows[rows.grid != rows.granularity].groupby('way').test_acc.mean()
     return (f'{r.task}: trained on {r.granularity} steps, read on {rows.grid.nunique()} grids in {seconds:.1f} s; '
-            f'accuracy on the others {", ".join(f"{w} {far[w]:.1%}" for w in WAYS if w in far)} (chance {r.chance:.1%})' + late_text(rows.drop_duplicates(['way', 'seed'])))
+            f'{score_of(rows)} on the others {", ".join(f"{w} {far[w]:.1%}" for w in WAYS if w in far)}{chance_text(rows)}' + late_text(rows.drop_duplicates(['way', 'seed'])))
 
 # %% ../nbs/11a_transfer.ipynb #5af60fd2
 @door(level=LEVEL)
@@ -98,9 +98,9 @@ def plot_transfer(
     for way, g in over_seeds(df, 'test_acc', ['way', 'grid'], level).groupby('way', sort=False):
         g = g.sort_values('grid')
         line = ax.plot(g.grid, 100*g['mean'], **{'marker': 'o', 'ms': 4, 'label': WAYS[way], **kwargs})[0]
-        ax.fill_between(g.grid, 100*g.lo.clip(0), 100*g.hi.clip(upper=1), color=line.get_color(), alpha=.2, lw=0)
-    ax.axhline(100*df.chance.iloc[0], color='grey', ls=':', label='chance')
+        ax.fill_between(g.grid, 100*g.lo.clip(0 if score_of(df) == 'accuracy' else None), 100*g.hi.clip(upper=1), color=line.get_color(), alpha=.2, lw=0)
+    ax.axhline(100*df.chance.iloc[0], color='grey', ls=':', label='chance' if score_of(df) == 'accuracy' else 'mean of all')
     ax.axvline(df.granularity.iloc[0], color='grey', lw=.8)
-    ax.set(xlabel='granularity read (line: trained)', ylabel='test accuracy (%)', title=label_text(task))
+    ax.set(xlabel='granularity read (line: trained)', ylabel=f'test {score_of(df)} (%)', title=label_text(task))
     ax.legend(fontsize=8)
     return ax
