@@ -21,6 +21,7 @@ from .sampling import *
 from .trajectory import *
 from .large import *
 from .heads import *
+from .sweep import *
 from .downstream import *
 from .results import *
 from .mine import *

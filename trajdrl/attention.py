@@ -18,10 +18,12 @@ from scipy import stats
 from scipy.special import rel_entr
 
 from .core import *
-from .core import as_array, as_device, door, fast_bf16, LEVEL, LOG, one_of, PATH, refuse, Rule, SEED, SEEDS, whole
+from .core import as_array, as_device, door, fast_bf16, label_text, LEVEL, LOG, one_of, PATH, refuse, Rule, SEED, SEEDS, whole
 from .disk import Table
-from .downstream import KEY, PAPER_LRS, SeedLoader, Sweep, chance_text, check_head, check_plan, fit_sweep, late_text, score_of, settings_text
-from .downstream import store_tasks, sweep_learner, time_left, _N_CLASSES, _chance, _prepare, _score, _sweep_hits
+from .downstream import KEY, PAPER_LRS, chance_text, check_head, check_plan, late_text, score_of, settings_text
+from .sweep import SeedLoader, Sweep, fit_sweep
+from .downstream import store_tasks, time_left, _N_CLASSES, _chance, _prepare
+from .sweep import sweep_learner, _score, _sweep_hits
 from .heads import HEADS, TransformerHead
 from .results import one_grid, over_seeds, unit_of
 from .sources import at_point

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PAPER_GRANULARITIES', 'as_time', 'as_times', 'time_grid', 'union_times', 'hash_arrays', 'provenance', 'to_unit',
-           'mean_interval', 'label_text', 'plot_heatmap']
+           'mean_interval', 'plot_heatmap']
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, inspect, os, platform

@@ -30,12 +30,13 @@ from .looks import TimesTable
 from .report import slug
 from .run import Run
 from .core import *
-from .core import as_device, door, of_kind, one_of, PATH, Rule, whole
+from .core import as_device, door, label_text, of_kind, one_of, PATH, Rule, whole
 from .disk import known, save_bytes
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
-from .downstream import SeedLoader, Sweep, fit_sweep, store_tasks, sweep_learner
+from .downstream import store_tasks
+from .sweep import SeedLoader, Sweep, fit_sweep, sweep_learner
 from .heads import MLPStack, TransformerHead, standardise
 from .predict import kept_heads, open_head
 from .sampling import decode

@@ -22,7 +22,7 @@ import trajdrl.baselines # its tables
 from .analyses import all_tables
 from .attention import jsd_table, plot_jsd, plot_profile
 from .core import *
-from .core import in_order, one_of, refuse
+from .core import in_order, label_text, one_of, refuse
 from .disk import load_json, save_bytes
 from .data import DATASETS
 from .looks import plot_methods, plot_times

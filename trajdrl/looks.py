@@ -21,7 +21,7 @@ from torch import nn
 from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, grid_times, _first_rows
 from .attention import AttentionTable, attend_store
 from .core import *
-from .core import door, in_order, LOG, one_of, SEED, SEEDS, whole
+from .core import door, in_order, label_text, LOG, one_of, SEED, SEEDS, whole
 from .disk import Table
 from .curve import span_times
 from .downstream import store_tasks, time_left

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from matplotlib import pyplot as plt
 
 from .core import *
+from .core import label_text
 from .disk import read_table, save_bytes
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, score_of, still_rising

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from .core import *
-from .core import door, in_order, LEVEL, one_of, refuse, Rule
+from .core import door, in_order, label_text, LEVEL, one_of, refuse, Rule
 from .downstream import score_of, still_rising
 from .heads import *
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 # %% ../nbs/12_run.ipynb #0583ae49
 from .card import run_card
 from .core import *
-from .core import as_device, fast_bf16, one_of
+from .core import as_device, fast_bf16, label_text, one_of
 from .disk import alone_in, atomic_folder, is_empty, LIST, list_files, load_json, save_bytes, save_json, TableError
 from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion

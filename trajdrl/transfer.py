@@ -13,7 +13,7 @@ import torch
 
 from .attention import fit_heads, read_head, regrid, _facts, _found_or_made, _time_left
 from .core import *
-from .core import door, in_order, LEVEL, LOG, one_of, PATH, Rule, SEEDS, whole
+from .core import door, in_order, label_text, LEVEL, LOG, one_of, PATH, Rule, SEEDS, whole
 from .downstream import PAPER_LRS, check_head, check_plan, chance_text, late_text, score_of, settings_text, store_tasks, _prepare
 from .results import over_seeds
 from .sde import VESDE
