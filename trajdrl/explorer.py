@@ -18,26 +18,20 @@ from fastcore import xml as fx
 from fastcore.basics import patch
 from IPython.display import display
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from sklearn.neighbors import NearestNeighbors
 
 # %% ../nbs/16_explorer.ipynb #24aa65b6
-from .attention import fit_heads, read_head
 from .looks import TimesTable
 from .report import slug
 from .run import Run
-from .core import *
 from .core import as_device, door, label_text, of_kind, one_of, PATH, Rule, whole
-from .disk import known, save_bytes
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
 from .downstream import store_tasks
-from .sweep import SeedLoader, Sweep, fit_sweep, sweep_learner
-from .heads import MLPStack, TransformerHead, standardise
+from .oneimage import _ATTENTION, _FIT, _MARK, _shown_classes, _GREEN, _GREY, _picture, _picture_row, _plot_attention, _plot_classes, _TaskHeads
+from .heads import standardise
 from .predict import kept_heads, open_head
 from .sampling import decode
 from .score import ScoreNet
@@ -205,61 +199,6 @@ def decode_seconds(self:Explorer) -> float:
         decode(score, encoder, x0, n=1)
     return self.steps * (time.perf_counter() - start)
 
-# %% ../nbs/16_explorer.ipynb #e15f1fe9
-_FIT = dict(epochs=8, bs=128)
-_ATTENTION = dict(dim=128, ff=256, n_layers=1, query_sees_itself=False) # of the head whose attention is shown
-
-def _fit_points(
-    train, # curves (n, T, d) on one scale, and labels (n,)
-    valid, # the same, to choose the epoch by
-    n_classes:int, # number of classes
-    lr:float=2e-3, # learning rate
-    epochs:int=8, # passes over the training curves
-    bs:int=128, # batch size
-): # the stack, a member for each time; and the validation accuracies (T,)
-    "An MLP for each time, each at its best epoch"
-    T, d = train[0].shape[1:]
-    model = Sweep('mlp', d, n_classes, 1, (0,), T)
-    kept = fit_sweep(sweep_learner(model, SeedLoader(*train, (0,), bs), SeedLoader(*valid, None, 1024)), epochs, (lr,))
-    model.keep_winners(kept)
-    return model.stacks[0].eval(), kept.acc[0, 0].tolist()
-
-# %% ../nbs/16_explorer.ipynb #7d4b6679
-class _TaskHeads:
-    "The heads of one task: `curve`, which attends, and `points`, an MLP for each time; `mean` (T,) is the attention over validation images"
-    def __init__(self, T:int, d:int, n_classes:int):
-        self.curve = TransformerHead(d, n_classes, positions=range(T), **_ATTENTION).eval()
-        self.points = MLPStack([0]*T, d, n_classes).eval()
-        self.mean, self.acc = torch.zeros(T), {}
-
-    def fit(self, train, valid, n_classes):
-        "Trains both kinds of heads"
-        heads, chosen = fit_heads(train, valid, n_classes, range(len(self.mean)), lrs=(2e-3,), seeds=(0,), device='cpu', **_FIT, **_ATTENTION)
-        self.curve, mean = heads[0], read_head(heads[0], *valid)[1]
-        self.points, acc = _fit_points(train, valid, n_classes, **_FIT)
-        self.mean, self.acc = torch.from_numpy(mean).float(), dict(curve=chosen.valid_acc[0], points=acc)
-        return self
-
-# %% ../nbs/16_explorer.ipynb #a6bca39b
-@patch
-def save(self:_TaskHeads, file, origin:str):
-    "Writes the heads"
-    parts = dict(curve=self.curve.state_dict(), points=self.points.state_dict(), attention=dict(mean=self.mean))
-    flat = {f'{k}.{n}': v.contiguous() for k, part in parts.items() for n, v in part.items()}
-    save_bytes(file, save(flat, dict(origin=origin, acc=json.dumps(self.acc))))
-
-@patch
-def load(self:_TaskHeads, file, origin:str) -> bool:
-    "Takes the heads from `file`, if they are there and of that origin"
-    try:
-        with safe_open(known(file), 'pt') as f: note, flat = f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
-        if note.get('origin') != origin: return False
-        part = lambda k: {n.removeprefix(f'{k}.'): v for n, v in flat.items() if n.startswith(f'{k}.')}
-        self.curve.load_state_dict(part('curve')), self.points.load_state_dict(part('points'))
-        self.mean, self.acc = flat['attention.mean'], json.loads(note['acc'])
-        return True
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError): return False
-
 # %% ../nbs/16_explorer.ipynb #eb5e30c7
 @patch
 def task_data(self:Explorer,
@@ -346,75 +285,6 @@ def along_t(self:Explorer,
     predicted = names[p.argmax(1)]
     right = None if true is None else predicted == true
     return pd.DataFrame(dict(time=[*self.times, 'curve'], predicted=predicted, probability=p.max(1), right=right))
-
-# %% ../nbs/16_explorer.ipynb #c9c3b38b
-_MARK, _PLAIN = '#d9480f', '#9db8de'
-
-def _time_axis(ax, times, most:int=21):
-    "An x axis with a place for each time"
-    words = list(map(point_text, times))
-    step = -(-len(times) // max(1, min(most, 150 // max(map(len, words)))))
-    ax.set(xlim=(-.5, len(times) - .5), xticks=range(0, len(times), step))
-    ax.set_xticklabels(words[::step])
-    ax.tick_params(length=0)
-    for edge in ax.spines.values(): edge.set_visible(False)
-
-def _plot_attention(profile:pd.DataFrame, t=None, ax=None, **kwargs):
-    "The attention of one image along t, and the average over images"
-    if ax is None: ax = plt.subplots(figsize=(8, 2), dpi=90)[1]
-    colours = [_MARK if o == t else _PLAIN for o in profile.time]
-    ax.bar(range(len(profile)), 100*profile.attention, **{'width': .84, 'color': colours, **kwargs})
-    if t in set(profile.time): ax.axvspan(*np.array([-.5, .5]) + profile.time.tolist().index(t), color=_MARK, alpha=.1, lw=0)
-    ends = np.arange(len(profile)) + np.array([[-.42], [.42]])
-    ax.hlines(100*profile['mean'], *ends, color='#333', lw=1.3, label='mean over validation images')
-    ax.axhline(100 / len(profile), color='grey', ls=':', lw=1, label='uniform')
-    _time_axis(ax, profile.time.tolist())
-    ax.set(ylabel='attention (%)', ylim=(0, 110*max(profile.attention.max(), profile['mean'].max(), 1.5 / len(profile))))
-    return ax
-
-# %% ../nbs/16_explorer.ipynb #c77e2aa2
-def _shown_classes(p:np.ndarray, true:int=None, most:int=6) -> list: # class numbers in their order
-    "The classes worth a row: the right one, those predicted most often, then the most probable"
-    wins = np.bincount(p.argmax(1), minlength=p.shape[1]).astype(float) + p.mean(0)
-    if true is not None: wins[true] = np.inf
-    return sorted(np.argsort(-wins, kind='stable')[:most].tolist())
-
-def _plot_classes(p:np.ndarray, names, times, t=None, true:int=None, ax=None, **kwargs):
-    "The probability of classes along t; the right class has a bold name"
-    if ax is None: ax = plt.subplots(figsize=(8, 2.2), dpi=90)[1]
-    rows, best = _shown_classes(p, true), p.argmax(1)
-    ax.imshow(p[:, rows].T, **{'aspect': 'auto', 'cmap': 'Blues', 'vmin': 0, 'vmax': 1.15, **kwargs})
-    ax.set(yticks=range(len(rows)), ylabel='predicted class')
-    for label, r in zip(ax.set_yticklabels([label_text(names[r], 16) for r in rows]), rows): label.set_fontweight('bold' if r == true else 'normal')
-    for i, c in enumerate(best):
-        if c not in rows or len(times) > 26: continue
-        ax.text(i, rows.index(c), f'{100*p[i, c]:.0f}', ha='center', va='center', fontsize=8, color='white' if p[i, c] > .6 else 'black')
-    _time_axis(ax, times)
-    if t in times: ax.add_patch(Rectangle((times.index(t) - .48, -.48), .96, len(rows) - .04, fill=False, ec=_MARK, lw=2))
-    return ax
-
-# %% ../nbs/16_explorer.ipynb #a15ab476
-_DARK, _GREY = 'color:var(--jp-ui-font-color1,#222);', 'color:var(--jp-ui-font-color2,#666);' # as JupyterLab's theme has them
-_GREEN = 'color:#17803d;'
-
-def _png_url(pixels:np.ndarray) -> str:
-    "An image as the address of itself"
-    out = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(out, 'PNG')
-    return 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
-
-def _picture(pixels, lines=(), side:int=96):
-    "One picture with its lines"
-    style = f'width:{side}px;height:{side}px;display:block;border-radius:4px;margin:0 0 4px;'
-    if pixels is None: shown = fx.Div(style=style + 'background:rgba(128,128,128,.15)')
-    else: shown = fx.Img(src=_png_url(pixels), style=style + 'image-rendering:pixelated', alt='')
-    text = [fx.Div(t, title=t, style='overflow:hidden;text-overflow:ellipsis;white-space:nowrap;' + s) for t, s in lines]
-    return fx.Div(shown, *text, style=f'width:{side}px;font-size:12px;line-height:16px')
-
-def _picture_row(title:str, pictures) -> str: # HTML
-    "Pictures side by side under a title"
-    row = fx.Div(*pictures, style='display:flex;flex-wrap:wrap;gap:10px')
-    return fx.to_xml(fx.Div(fx.Div(title, style='font-weight:600;font-size:13px;margin:0 0 6px'), row, style=_DARK), indent=False)
 
 # %% ../nbs/16_explorer.ipynb #e570313c
 class _ExplorerPage:
