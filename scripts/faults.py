@@ -28,11 +28,12 @@ RUN = ('trajdrl_run synthetic --out DIR --resume --size 8 --n_train 64 --n_test 
        '--granularity 2 --tasks location,shape --epochs 2 --lrs 0.01 --curve_lrs 0.001 --head_seeds 2 --heads mlp,gru')
 COMMANDS = dict(run=RUN, decode='trajdrl_decode DIR', mi='trajdrl_mi DIR --granularity 2 --estimators cka,ksg --seeds 1', separate='trajdrl_separate DIR --granularity 2 --pairs 8',
                 attend='trajdrl_attend DIR --granularity 4 --seeds 1 --epochs 1', sweep='trajdrl_sweep DIR --granularity 2,4 --seeds 1 --epochs 1',
-                baselines='trajdrl_baselines DIR --sources untrained --granularity 2')
+                baselines='trajdrl_baselines DIR --sources untrained --granularity 2',
+                times='trajdrl_times DIR --granularity 4 --K 1,2 --methods uniform,greedy,learned --seeds 1 --epochs 1 --starts 1 --refine 2')
 READS = { # file -> the command that reads it
     'config.json': 'run', 'log.csv': 'run', 'code_use.csv': 'run', 'results.csv': 'run', 'decode_error.csv': 'run', 'checkpoint/last.safetensors': 'decode', 'encoder/config.json': 'separate',
     'encoder/model.safetensors': 'separate', 'trajectory/store.json': 'separate', 'trajectory/codes.npy': 'separate', 'trajectory/labels.npy': 'separate', 'trajectory/stats.npy': 'separate',
-    'mi.csv': 'mi', 'attention.csv': 'attend', 'sweep.csv': 'sweep', 'baseline_untrained.csv': 'baselines', LIST: 'separate', f'trajectory/{LIST}': 'separate'}
+    'mi.csv': 'mi', 'attention.csv': 'attend', 'sweep.csv': 'sweep', 'baseline_untrained.csv': 'baselines', 'times.csv': 'times', 'along.csv': 'times', LIST: 'separate', f'trajectory/{LIST}': 'separate'}
 
 # One command in a fork
 

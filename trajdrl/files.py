@@ -331,7 +331,7 @@ def _of_training(found, train, notes): # task -> labels (n,), task -> class name
     if rare: notes.append(f'left out: {_some(rare)}, which fewer than two training images have, or lack')
     names = {}
     for t in labels:
-        if (other := names.setdefault(slug(t), t)) != t and 'i' in (found[t][0].dtype.kind, found[other][0].dtype.kind): raise ValueError(f'tasks {other} and {t} would have files of one name; rename one of them')
+        if (other := names.setdefault(slug(t), t)) != t: raise ValueError(f'tasks {other} and {t} would have files of one name; rename one of them')
     if not labels: raise ValueError(f'the table has no labels to train on ({"; ".join(notes)}); give some at least')
     return labels, vocabs
 
