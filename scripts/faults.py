@@ -33,7 +33,7 @@ COMMANDS = dict(run=RUN, decode='trajdrl_decode DIR', mi='trajdrl_mi DIR --granu
 READS = { # file -> the command that reads it
     'config.json': 'run', 'log.csv': 'run', 'code_use.csv': 'run', 'results.csv': 'run', 'decode_error.csv': 'run', 'checkpoint/last.safetensors': 'decode', 'encoder/config.json': 'separate',
     'encoder/model.safetensors': 'separate', 'trajectory/store.json': 'separate', 'trajectory/codes.npy': 'separate', 'trajectory/labels.npy': 'separate', 'trajectory/stats.npy': 'separate',
-    'mi.csv': 'mi', 'attention.csv': 'attend', 'sweep.csv': 'sweep', 'baseline_untrained.csv': 'baselines', 'times.csv': 'times', 'along.csv': 'times', LIST: 'separate', f'trajectory/{LIST}': 'separate'}
+    'mi.csv': 'mi', 'attention.csv': 'attend', 'sweep.csv': 'sweep', 'baseline_untrained.csv': 'baselines', 'times.csv': 'times', 'times_along.csv': 'times', LIST: 'separate', f'trajectory/{LIST}': 'separate'}
 
 # One command in a fork
 
