@@ -37,7 +37,8 @@ def standardise(
     std, # their training standard deviation, as `mean`
 ) -> torch.Tensor: # float32, shaped as `x`
     "Codes with the training mean at 0 and the training standard deviation at 1, for each time and feature"
-    x, mean, std = (a.float() if isinstance(a, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(as_array(a), np.float32)) for a in (x, mean, std))
+    floats = lambda a: np.require(as_array(a), np.float32, ['C', 'W']) # PyTorch takes none that cannot be written
+    x, mean, std = (a.float() if isinstance(a, torch.Tensor) else torch.from_numpy(floats(a)) for a in (x, mean, std))
     if not x.sum().isfinite(): refuse('x', x, 'codes that are finite: encode again')
     assert mean.shape == std.shape == x.shape[1:], 'mean and std are taken over the first axis of the training codes'
     still = std <= 1e-6 * torch.maximum(mean.abs(), std.amax(-1, keepdim=True).clamp_max(1)) # rounding alone
