@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
-from .core import door, one_of, PATH
+from .core import door, one_of, PATH, time_grid
 from .disk import load_json, read_table
 from .downstream import read_rows
 from .results import summarise
@@ -20,8 +20,9 @@ from .sources import at_point
 IMAGE_LICENCES = dict(synthetic='drawn by this package', colored_mnist='MNIST (Creative Commons BY-SA 3.0), coloured by this package', cifar10='CIFAR-10 (no licence is stated by its authors; for research)')
 _USE = dict(encoder='''from trajdrl.encoder import Encoder
 from trajdrl.trajectory import encode
-curves = encode(Encoder.from_pretrained('{name}'), images) # (n, 11, {d})''', heads='''from trajdrl.predict import load_head
-load_head('{name}', task).predict(curves) # (n,), names of classes''')
+curves = encode(Encoder.from_pretrained('{name}'), images, times={k}) # (n, {T}, {d})''', heads='''from trajdrl.predict import load_head
+head = load_head('{name}', '{task}', granularity={k}) # reads curves (n, {T}, {d}) at its times
+head.predict(curves) # (n,), names of classes, or numbers''')
 
 def _accuracies(folder): # lines: each task's best point and best head on the curve, chosen on validation images
     s = summarise(read_rows(folder/'results.csv'))
@@ -29,10 +30,14 @@ def _accuracies(folder): # lines: each task's best point and best head on the cu
     cell = lambda h: '' if not len(h) else (lambda r: f"{100*r['mean']:.1f} ({r['head']}{'' if r.time == 'curve' else f', {at_point(r.time, exact=True)}'})")(h.loc[h.valid_acc.idxmax()])
     for task, g in s.groupby('task', sort=False): yield f"| {task.replace('|', '/')} | {100*g.chance.iloc[0]:.1f} | {cell(g[g.time != 'curve'])} | {cell(g[g.time == 'curve'])} |"
 
+def _grid(s, d): # what a reader of the card needs to make curves that the heads take
+    k = max(s['granularity'])
+    return dict(k=k, T=len(time_grid(k)), task=next(iter(d['tasks']))) if 'axis' not in d else dict(k=k, T=len(d['axis']), task=next(iter(d['tasks'])))
+
 def _origin(folder, s, d): # a line
     if 'axis' in d: return f"- Codes of another model, of dimension {s['d']} at {len(d['axis'])} points, of {d['rows']['train']:,} training images of {d['name']}; {s['head_seeds']} seeds of every head."
     log = read_table(folder/'log.csv')
-    return (f"- Trained on {d['rows']['train']:,} images of {d['name']}, without labels, by {log.step.iloc[-1]:,} steps of `trajdrl_run {d['name']} --preset {s['preset']} --kind {s['kind']} --seed {s['seed']}`; "
+    return (f"- Trained on {d['rows']['train']:,} images of {d['name']}, none of whose labels was used, by {log.step.iloc[-1]:,} steps (preset {s['preset']}, {s['kind']}, seed {s['seed']}); "
             f"validation loss {log.valid_loss.iloc[-1]:.1f}.")
 
 # %% ../nbs/11c_card.ipynb #fe83720f
@@ -50,7 +55,7 @@ def run_card(
     s, d, name = config['settings'], config['data'], name or (f'{folder.name}/encoder' if what == 'encoder' else folder.name)
     head = ModelCardData(library_name='trajdrl', license=licence, tags=['representation-learning', 'diffusion']).to_yaml()
     says = (f"An encoder E(x0, t) of images of {d['size']}x{d['size']} pixels: a code of dimension {s['d']} for every diffusion time t in [0, 1]." if what == 'encoder' else
-            f"Heads that read classes of {d['name']} from single points of curves, or from whole curves, of dimension {s['d']}.")
-    facts = [f'---\n{head}\n---\n# {name}\n', says + about + '\n', f'```python\n{_USE[what].format(name=name, d=s["d"])}\n```\n', _origin(folder, s, d),
+            f"Heads that read {', '.join(d['tasks'])} of {d['name']} from single points of curves, or from whole curves, of dimension {s['d']}.")
+    facts = [f'---\n{head}\n---\n# {name}\n', says + about + '\n', f'```python\n{_USE[what].format(name=name, d=s["d"], **_grid(s, d))}\n```\n', _origin(folder, s, d),
              f"- Images: {IMAGE_LICENCES.get(d['name'], 'see those who made them')}. Weights: {licence}.", *more, '']
     return '\n'.join([*facts, *(_accuracies(folder) if (folder/'results.csv').exists() else []), ''])

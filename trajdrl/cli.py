@@ -56,6 +56,8 @@ class _Help(argparse.HelpFormatter):
         return '\n'.join(super(_Help, self)._fill_text(l, width, indent + ' ' * (len(l) - len(l.lstrip()))) for l in text.splitlines())
 
 # %% ../nbs/19_cli.ipynb #e607a914
+def _flag(kind): return dict(nargs='?', const=True) if kind is bool else {} # without a value: yes
+
 class Parser(argparse.ArgumentParser):
     "An argument parser whose complaints are one line"
     def __init__(self,
@@ -75,7 +77,7 @@ class Parser(argparse.ArgumentParser):
     def settings(self, kind, line, names=None): # an option for each field, or for those of `names`
         box = self.add_argument_group(kind.__doc__)
         for f in dataclasses.fields(kind):
-            if names is None or f.name in names: box.add_argument(f'--{f.name}', metavar='X', type=partial(read_value, f.type), help=line(f).replace('%', '%%'))
+            if names is None or f.name in names: box.add_argument(f'--{f.name}', metavar='X', type=partial(read_value, f.type), help=line(f).replace('%', '%%'), **_flag(f.type))
 
     def error(self, message):
         word = next((w.split('=')[0] for w in message.split() if w.startswith('--')), '') if 'unrecognized' in message else ''
@@ -109,8 +111,10 @@ def run_parser(
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--cache', metavar='DIR', help='folder in which images are kept and read from, where they may be more than memory')
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')
-    p.add_argument('--images', metavar='DIR', dest='path', help='folder of the images that a CSV file names; its own if none')
-    for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset'})
+    where = p.add_mutually_exclusive_group()
+    where.add_argument('--images', metavar='DIR', dest='path', help='folder of the images that a CSV file names; its own if none')
+    where.add_argument('--path', metavar='DIR', help=_preset_line(FIELDS['path']))
+    for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset', 'path'})
     return p
 
 # %% ../nbs/19_cli.ipynb #9cb2f066
@@ -261,7 +265,7 @@ def trajdrl_predict(
         p.add_argument('images', metavar='IMAGE', nargs='+', help='image files, or folders of them; for a run of imported codes, a file of such')
         for k, kind, text in (('out', str, 'CSV file; standard output if none'), ('tasks', tuple[str, ...], 'which tasks; all if none'), ('heads', tuple[str, ...], 'which heads; all that were kept if none'),
                               ('top', int, 'most classes for each image, task and head [3]'), ('skip_damaged', bool, 'leave damaged images out, rather than refuse all [no]'), ('device', str, 'cpu, cuda, mps, ...')):
-            p.add_argument(f'--{k}', metavar='X', type=partial(read_value, kind), help=text)
+            p.add_argument(f'--{k}', metavar='X', type=partial(read_value, kind), help=text, **_flag(kind))
         given = vars(p.parse_args(argv))
         run, out = Run(given.pop('dir'), device=given.pop('device', None)), given.pop('out', None)
         given.pop('debug', None)

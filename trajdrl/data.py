@@ -29,7 +29,7 @@ from fasttransform import Transform
 from .blocks import _stamps, free_pages, stored_array
 from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import Listing, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -313,10 +313,11 @@ def _from_table(table, images, seed, numbers): # a listing, and a name
 def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
     if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
-    notes, damaged = list(l.notes), {} if skip_damaged else None
+    notes, damaged = list(l.notes), {}
     mode = 'L' if src.coloured else 'RGB'
     if cache is None:
         images = read_images(l.files[rows], size, mode, damaged=damaged)
+        if damaged and not skip_damaged: raise ValueError(_damaged_text(damaged, len(rows), _SKIP))
         if damaged:
             notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
             images, rows, splits = _without(damaged, images, rows, splits)

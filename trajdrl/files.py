@@ -104,7 +104,9 @@ def read_images(
     elif bad: raise ValueError(_damaged_text(bad, len(files)))
     return images
 
-def _damaged_text(bad, n, remedy='replace or remove them, or leave them out with skip_damaged: '): # number -> why; of how many
+_SKIP = 'replace or remove them, or leave them out with skip_damaged=True (--skip_damaged): '
+
+def _damaged_text(bad, n, remedy='replace or remove them: '): # number -> why; of how many
     return f'{len(bad)} of {n} images cannot be used; {remedy}' + ';\n'.join(bad[i] for i in sorted(bad))
 
 # %% ../nbs/02_files.ipynb #1e4ecc1c
@@ -314,6 +316,7 @@ def _tasks_of(y, regress=False): # a column -> task -> (labels (n,), class names
         if odd := sorted(set(y[~np.isfinite(x)].astype(str))): raise ValueError(f'column {c} holds {_some(odd, 5)}; give a finite number to each row, or leave it out of numbers')
         return {c: (x, [])}, f'column {c}: numbers to regress, from {x.min():g} to {x.max():g}'
     if len(classes[1]) <= max(2, len(y) / 2): return {c: classes}, ''
+    if .9 <= np.isfinite(x).mean() < 1: raise ValueError(f'column {c} holds {_some(sorted(set(y[~np.isfinite(x)].astype(str))), 5)} among numbers; give a number to each row, or leave the column out')
     return {}, f'left out: column {c}, nearly every row its own class' + '; name it in numbers to regress them' * bool(np.isfinite(x).all())
 
 # %% ../nbs/02_files.ipynb #411a3ddf

@@ -31,8 +31,8 @@ def read_arrays(
     log=lambda line: None, # takes a line on what was left out
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
+    if not Path(file).is_file() or Path(file).suffix == '.csv': refuse('file', str(file), 'an npz, npy or safetensors file of codes; a CSV of labels goes with it, as labels')
     try: found = _arrays(Path(file))
-    except FileNotFoundError: raise
     except Exception as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({type(e).__name__}: {e})') from None
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
     codes, axis, splits = (found.pop(k, None) for k in ('codes', 'axis', 'split'))

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .core import *
-from .core import one_of
+from .core import as_codes, one_of, refuse
 from .disk import atomic_path, known, read_tensors
 from .files import slug
 from .heads import HEADS, HeadStack, standardise
@@ -47,6 +47,8 @@ class KeptHead:
 # %% ../nbs/08a_kept.ipynb #f4c71d51
 @patch
 def _outputs(self:KeptHead, curves): # (n, T, d) -> (n, members, classes), or (n, members, 1)
+    curves, (T, d) = as_codes('curves', curves, (3,)), self.scale.shape[1:]
+    if curves.shape[1:] != (T, d): refuse('curves', curves, f'codes (n, {T}, {d}) at the times {", ".join(self.note["times"])}, as of encode')
     z, kind = standardise(curves, *self.scale), HEADS[self.head]
     def read(x): # (b, T, d) -> (b, members, classes)
         x = kind.shown(x)

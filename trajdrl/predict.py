@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 
 from .core import *
-from .core import as_codes, door, in_order, one_of, refuse, whole
-from .files import _damaged_text, find_images, read_images
+from .core import as_codes, door, in_order, one_of, PATH, refuse, whole
+from .files import _SKIP, _damaged_text, find_images, read_images
 from .kept import KeptHead, open_head, read_note
 from .run import Run
 from .trajectory import _encoder_hash, encode
@@ -30,6 +30,7 @@ def kept_heads(
         n = read_note(f)
         best = int(np.argmax(n['valid_acc']))
         rows.append(dict(task=n['task'], head=n['head'], granularity=n['granularity'], time=n['times'][best] if len(n['valid_acc']) > 1 else 'curve', valid_acc=n['valid_acc'][best], file=str(f)))
+    if not (Path(folder)/'config.json').exists() and not rows: raise FileNotFoundError(f'{folder} is not the folder of a run; give the one that holds config.json and heads')
     if not rows: raise FileNotFoundError(f'{folder} keeps no trained heads; train them with trajdrl_probe (where an older version made its results.csv, delete that first)')
     return pd.DataFrame(rows)
 
@@ -51,7 +52,7 @@ def load_head(
     device='cpu', # where it reads
 ) -> KeptHead:
     "The kept head of a run with the best validation accuracy"
-    df = _chosen(folder, task=task, head=head, granularity=granularity)
+    df = _chosen(PATH('folder', folder), task=task, head=head, granularity=granularity)
     return open_head(df.file[df.valid_acc.idxmax()], device)
 
 # %% ../nbs/12b_predict.ipynb #1ed797d3
@@ -103,6 +104,6 @@ def predict(
         if bad and not skip_damaged or not len(good): continue
         z = encode(encoder, x[good], times, bf16=run.bf16)
         tables += [_answers(r, z[:, [times.index(t) for t in r.times]], [names[i + k] for k in good], top) for r in readers]
-    if bad and not (skip_damaged and tables): raise ValueError(_damaged_text(bad, len(names)))
+    if bad and not (skip_damaged and tables): raise ValueError(_damaged_text(bad, len(names), _SKIP))
     if bad and log: log(f'left out: {_damaged_text(bad, len(names), "")}')
     return pd.concat(tables, ignore_index=True)

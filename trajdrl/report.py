@@ -132,7 +132,8 @@ def lead(
     if len(read): text = f'An MLP on a single point reads {read.above.sum()} of {len(read)} tasks above chance. '
     if not can_pair(df): return text
     g = paired_gain(df)
-    up, down = (g.lo > 0).sum(), (g.hi < 0).sum()
+    up, down = ((end > 0) & (g.lo < g.hi) for end in (g.lo, -g.hi)) # heads that end alike say nothing of chance
+    up, down = up.sum(), down.sum()
     return text + f'The whole curve is higher than its best single point in {up}, lower in {down}, and cannot be distinguished from it in {len(g) - up - down}.'
 
 # %% ../nbs/13_report.ipynb #c15e0276
@@ -381,7 +382,7 @@ _PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings)) # what 
 def _left_out(run):
     "What was not read, or is there twice"
     lines = run.config['data'].get('notes', ())
-    return [fx.H2('What was not read'), fx.Ul(*[fx.Li(o, style='white-space: pre-line; overflow-wrap: anywhere') for o in lines])] if lines else []
+    return [fx.H2('How images and labels were read'), fx.Ul(*[fx.Li(o, style='white-space: pre-line; overflow-wrap: anywhere') for o in lines])] if lines else []
 
 def _backing(run, df, files):
     "The sections on how it came out: images, loss, time, settings, machine"

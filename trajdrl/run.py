@@ -177,7 +177,7 @@ def _note(self:Run, name, start, **more):
 @patch
 def _need(self:Run, what):
     "Refuses what imported codes do not allow"
-    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, times, predict, report, figures and the Explorer read them, all of them, at all their points')
+    if self.imported: raise ValueError(f'{self.path} holds imported codes, without {what}: probe, mi, attend, sweep, separate, times, predict, report, figures and the Explorer read them, all of them at all their points; leave out what says otherwise, such as granularity, n_train or d')
 
 @patch
 def load(self:Run,

@@ -69,7 +69,7 @@ def _classes(task, y, names, n): # int64 (n,), class names; or numbers, none
 
 def _tasks(labels, vocabs, n): # task -> int64 (n,), or numbers; task -> class names
     labels = dict(labels) if isinstance(labels, Mapping) else {str(k): labels[k] for k in labels} if isinstance(labels, pd.DataFrame) else dict(label=labels)
-    if not labels: refuse('labels', labels, 'the labels of one task at least')
+    if not labels: refuse('labels', labels, 'the labels of one task at least: an array beside the codes, or a CSV of labels')
     if odd := set(vocabs or {}) - set(labels): refuse('vocabs', vocabs, f'names for tasks among {", ".join(labels)}, not {min(odd)}')
     found = {t: _classes(t, y, (vocabs or {}).get(t), n) for t, y in labels.items()}
     return {t: y for t, (y, _) in found.items()}, {t: v for t, (_, v) in found.items()}
