@@ -113,7 +113,7 @@ def run_parser(
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')
     where = p.add_mutually_exclusive_group()
     where.add_argument('--images', metavar='DIR', dest='path', help='folder of the images that a CSV file names; its own if none')
-    where.add_argument('--path', metavar='DIR', help=_preset_line(FIELDS['path']))
+    where.add_argument('--path', metavar='X', help=_preset_line(FIELDS['path']))
     for g in GROUPS: p.settings(g, _preset_line, FIELDS.keys() - {'dataset', 'path'})
     return p
 
