@@ -7,7 +7,7 @@ import argparse, html, sys, tempfile, time
 from pathlib import Path
 
 from trajdrl.cli import trajdrl_run
-from trajdrl.core import load_json
+from trajdrl.disk import load_json
 from trajdrl.test_utils import odd_folder
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
