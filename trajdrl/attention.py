@@ -20,10 +20,9 @@ from scipy.special import rel_entr
 from .core import *
 from .core import as_array, as_device, door, fast_bf16, label_text, LEVEL, LOG, one_of, PATH, refuse, Rule, SEED, SEEDS, whole
 from .disk import Table
-from .downstream import KEY, PAPER_LRS, chance_text, check_head, check_plan, late_text, score_of, settings_text
-from .sweep import SeedLoader, Sweep, fit_sweep
-from .downstream import store_tasks, time_left, _N_CLASSES, _chance, _prepare
-from .sweep import sweep_learner, _score, _sweep_hits
+from .downstream import (_chance, _N_CLASSES, _prepare, chance_text, check_head, check_plan, KEY, late_text, PAPER_LRS, score_of,
+                                settings_text, store_tasks, time_left)
+from .sweep import _score, _sweep_hits, fit_sweep, SeedLoader, Sweep, sweep_learner
 from .heads import HEADS, TransformerHead
 from .results import one_grid, over_seeds, unit_of
 from .sources import at_point

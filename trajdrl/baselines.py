@@ -32,8 +32,7 @@ from .encoder import Encoder
 from .heads import HEADS
 from .optimizer import OPTIMIZERS
 from .run import *
-from .run import make_networks
-from .run import head_kw
+from .run import head_kw, make_networks
 from .settings import each, make_settings, opt
 from .trajectory import encode_data
 

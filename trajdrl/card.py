@@ -32,7 +32,7 @@ def _accuracies(folder): # lines: each task's best point and best head on the cu
 
 def _grid(s, d): # what a reader of the card needs to make curves that the heads take
     k = max(s['granularity'])
-    return dict(k=k, T=len(time_grid(k)), task=next(iter(d['tasks']))) if 'axis' not in d else dict(k=k, T=len(d['axis']), task=next(iter(d['tasks'])))
+    return dict(k=k, T=len(d.get('axis') or time_grid(k)), task=next(iter(d['tasks'])))
 
 def _origin(folder, s, d): # a line
     if 'axis' in d: return f"- Codes of another model, of dimension {s['d']} at {len(d['axis'])} points, of {d['rows']['train']:,} training images of {d['name']}; {s['head_seeds']} seeds of every head."

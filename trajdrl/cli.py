@@ -26,11 +26,9 @@ from .predict import predict
 from .large import wait_for_others
 import trajdrl.report # Run.report
 from .run import *
-from .run import Progress
-from .run import clock, peak_memory
+from .run import clock, peak_memory, Progress
 from .settings import *
-from .settings import as_text, FIELDS, GROUPS, preset_values, ProbeSettings
-from .settings import meaning
+from .settings import as_text, FIELDS, GROUPS, meaning, preset_values, ProbeSettings
 
 # %% ../nbs/19_cli.ipynb #59543996
 _BOOLS = dict(yes=True, true=True, on=True, no=False, false=False, off=False)
@@ -327,7 +325,7 @@ def trajdrl_import(
         p.add_argument('--resume', action='store_true', help='go on where an import into the folder stopped')
         for k, text in _IMPORT.items(): p.add_argument(f'--{k}', metavar='X', help=text)
         a = vars(p.parse_args(argv))
-        numbers = read_value(tuple[str, ...], a.get('numbers', '')) if 'numbers' in a else ()
+        numbers = read_value(tuple[str, ...], a.get('numbers', ''))
         found = read_arrays(a['file'], a.get('labels'), numbers, log) | ({'axis': _numbers_or_names(a['axis'])} if 'axis' in a else {})
         more = {k: a[k] for k in ('axis_name', 'preset', 'resume') if k in a} | ({'numbers': numbers} if numbers else {})
         run = import_run(a['out'], **found, name=a.get('name', Path(a['file']).stem), command=shlex.join(['trajdrl_import', *[o for o in argv if o != '--resume']]), **more)

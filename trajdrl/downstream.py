@@ -211,10 +211,10 @@ def probe(
         for ks in _trainings(head, grids): tables += _found_or_trained(train, {k: grids[k] for k in ks}, facts, p, seen, out, log, keep_in)
     return pd.concat(tables, ignore_index=True)
 
+# %% ../nbs/09_downstream.ipynb #9723d2d3
 def _chance(y_train, y_test): # accuracy of the commonest class; R² of the mean, about
     return 0. if y_train.is_floating_point() else (y_test == y_train.bincount().argmax()).double().mean().item()
 
-# %% ../nbs/09_downstream.ipynb #9723d2d3
 def _trainings(head, granularities): # -> lists of granularities
     "Which grids are read by one training: all of them where a head reads a point, else each by its own"
     return [list(granularities)] if HEADS[head].reads == 'point' else [[k] for k in granularities]
@@ -339,6 +339,10 @@ def store_tasks(
     if skipped and log: log(f'skipped, since this needs classes: {", ".join(skipped)} (numbers)')
     if not tasks or not set(tasks) <= set(good): refuse('tasks', tasks, f'some of those with two classes at least: {", ".join(good) or "none"}')
     return tasks
+
+def class_tasks(store, tasks=None, log=None): # as of `store_tasks`
+    "The tasks asked for that have classes; of all, those with two at least"
+    return store_tasks(store, [t for t in store.tasks if len(store.vocabs[t]) != 1] if tasks is None else tasks, False, log)
 
 # %% ../nbs/09_downstream.ipynb #94871b68
 @door(heads=_NAMES, out=PATH, log=LOG)

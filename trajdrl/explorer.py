@@ -29,7 +29,7 @@ from .core import as_device, door, label_text, of_kind, one_of, PATH, Rule, whol
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
-from .downstream import store_tasks
+from .downstream import class_tasks
 from .oneimage import _ATTENTION, _FIT, _MARK, _shown_classes, _GREEN, _GREY, _picture, _picture_row, _plot_attention, _plot_classes, _TaskHeads
 from .heads import standardise
 from .predict import kept_heads, open_head
@@ -70,7 +70,7 @@ class Explorer:
         self.encoder, self.data = (None, None) if self.imported else (self.run.encoder(), self.run.load()) # says so where the training is not finished
         self.store, self.axis = self.run.store(), self.run.axis()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
-        self.tasks = store_tasks(self.store, [t for t in self.store.tasks if len(self.store.vocabs[t]) != 1], False, print)
+        self.tasks = class_tasks(self.store, log=print)
         self.known, self.own, self.decodes, self.read, self.networks = self.store.labels('test'), {}, {}, {}, None
         self.n = self.store.splits['test'].stop - self.store.splits['test'].start
 

@@ -24,13 +24,12 @@ from .core import *
 from .core import door, in_order, label_text, LOG, one_of, SEED, SEEDS, whole
 from .disk import Table
 from .curve import span_times
-from .downstream import store_tasks, time_left
+from .downstream import class_tasks, time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
 from .sources import at_point
 from .times import *
-from .times import CurveSet
-from .times import _LRS, _SPLITS
+from .times import _LRS, _SPLITS, CurveSet
 
 # %% ../nbs/15b_looks.ipynb #bc4fb9a6
 class _Walk(nn.Module):
@@ -401,7 +400,7 @@ def measure_times(
     store, own, refine = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), run.settings, 0 if run.imported else s.refine
     from_images = () if run.imported else (run.encoder(), _first_rows(run.load(), s.n_train, s.n_test))
     if s.refine > refine: log('the times are points of the axis: to refine them takes the encoder, and is left out')
-    tasks, kw = store_tasks(store, s.tasks or own.tasks or [t for t in store.tasks if len(store.vocabs[t]) != 1], False, log), dict(seeds=s.seeds, epochs=s.epochs)
+    tasks, kw = class_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:

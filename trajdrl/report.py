@@ -24,12 +24,10 @@ from .files import slug
 from .heads import HEADS
 from .results import GROUP, can_pair, paired_gain, plot_accuracy, plot_chance_corrected, rising_text, select, summarise, unit_means
 from .run import *
-from .run import STAGES
-from .run import clock, save_plot
+from .run import clock, save_plot, STAGES
 from .sampling import plot_rows
 from .settings import *
-from .settings import as_text, FIELDS, ProbeSettings
-from .settings import meaning
+from .settings import as_text, FIELDS, meaning, ProbeSettings
 from .sources import at_point, axis_text, point_text, shown_axis
 
 # %% ../nbs/13_report.ipynb #da9d19f2
@@ -132,8 +130,8 @@ def lead(
     if len(read): text = f'An MLP on a single point reads {read.above.sum()} of {len(read)} tasks above chance. '
     if not can_pair(df): return text
     g = paired_gain(df)
-    up, down = ((end > 0) & (g.lo < g.hi) for end in (g.lo, -g.hi)) # heads that end alike say nothing of chance
-    up, down = up.sum(), down.sum()
+    apart = g[g.lo < g.hi] # heads that end alike say nothing of chance
+    up, down = (apart.lo > 0).sum(), (apart.hi < 0).sum()
     return text + f'The whole curve is higher than its best single point in {up}, lower in {down}, and cannot be distinguished from it in {len(g) - up - down}.'
 
 # %% ../nbs/13_report.ipynb #c15e0276

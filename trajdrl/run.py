@@ -34,8 +34,7 @@ from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
 from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
-from .settings import as_text, FIELDS
-from .settings import obey
+from .settings import as_text, FIELDS, obey
 from .sources import axis_of, label_axes, shown_axis
 from .trajectory import TrajectoryStore
 

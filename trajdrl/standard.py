@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from .core import LOG, SEED, Rule, as_array, as_codes, as_device, as_labels, door, number, refuse, whole
-from .downstream import store_tasks
+from .downstream import class_tasks
 
 # %% ../nbs/09b_standard.ipynb #b45e5e45
 _SCORES = Rule(lambda s: (a := as_array(s)).ndim in (2, 3) and a.size and a.dtype.kind in 'fiub' and not np.isnan(a).any(), 'numbers (n, classes), or (n, T, classes)', as_array)
@@ -113,7 +113,7 @@ def standard_probes(
     "Top-1 and top-5 accuracy of kNN and linear probes in the field's convention, at every time"
     curves = {k: store.curves(k, times) for k in ('train', 'test')}
     train, test, device, rows = np.asarray(curves['train']), np.asarray(curves['test']), linear.get('device'), []
-    for task in store_tasks(store, [t for t in store.tasks if len(store.vocabs[t]) != 1] if tasks is None else tasks, False, log):
+    for task in class_tasks(store, tasks, log):
         y, true, n = store.labels('train')[task], store.labels('test')[task], len(store.vocabs[task])
         scores = {f'knn {k}': knn_scores(train, y, test, k, tau, n, device=device) for k, tau in knn if k <= len(y)}
         scores['linear'] = linear_scores(train, y, test, n, **linear)

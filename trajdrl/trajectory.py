@@ -59,13 +59,13 @@ def _as_images(images, encoder): # of any form that `encode` takes -> bytes (n, 
     numbers = isinstance(images, torch.Tensor) or isinstance(images, np.ndarray) and images.dtype.kind in 'uif'
     x = images if numbers else _stacked(images, encoder.size, {1: 'L', 3: 'RGB'}.get(encoder.channels))
     if not isinstance(x, torch.Tensor): x = torch.from_numpy(np.ascontiguousarray(a := as_array(x), np.float32 if a.dtype.kind == 'f' else None))
-    if x.ndim != 4 or not len(x) or x.shape[1 if x.is_floating_point() else 3] != encoder.channels: refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
-    side = x.shape[-1 if x.is_floating_point() else 1]
+    floats = x.is_floating_point()
+    if not (floats or x.dtype == torch.uint8) or x.ndim != 4 or not len(x) or x.shape[1 if floats else 3] != encoder.channels: refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
+    side = x.shape[3 if floats else 1]
     if side != encoder.size: warnings.warn(f'images of {side} pixels, but the encoder was trained at {encoder.size}; resize them, or give paths or PIL images, which are resized')
-    if x.is_floating_point():
+    if floats:
         if x.numel() and 0 <= x.min() < x.max() <= 1: warnings.warn('images lie in [0, 1], but floats in [-1, 1] are meant; give 2*x - 1')
         return IMAGES('images', x).float()
-    if x.dtype != torch.uint8: refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
     return x
 
 _FORMS = 'paths, PIL images, bytes (n, h, w, c), floats in [-1, 1] (n, c, h, w), or an ImageData, at least one image; a single array x as x[None]'
