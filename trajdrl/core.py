@@ -69,11 +69,17 @@ def whole(
     "A whole number within [`low`, `high`]"
     return number(low, high, True)
 
+def named(
+    options, # what is allowed
+) -> str:
+    "Their names, and of a registry how it gets more"
+    return ', '.join(map(str, options)) + '; others when the module that adds them is imported' * isinstance(options, Registry)
+
 def one_of(
     options, # what is allowed; looked up when a value comes, so that a dictionary may grow
 ) -> Rule:
     "One of a few things"
-    return Rule(lambda v: v in list(options), lambda: 'one of ' + ', '.join(map(str, options)))
+    return Rule(lambda v: v in list(options), lambda: 'one of ' + named(options))
 
 class Registry(dict):
     "Entries by name; one that the session lacks is refused with its name"

@@ -122,7 +122,7 @@ _FILE_PRESETS = dict(quick=dict(n_test=5000), small=dict(size=32, mults=(1, 2, 2
 class DataSet:
     "All that is known of a data set before it is read"
     label:str # its name in figures
-    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn; with `first` also from any image on, for a cache
+    draw:Callable=None # for images that are drawn: (n, size, seed) -> bytes (n, size, size, c), task -> whole numbers (n,), task -> names of its classes, or [] for numbers; `seed` is a pair; with `first` also from any image on, for a cache
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
@@ -139,6 +139,7 @@ class DataSet:
     late:tuple=() # tasks that attention reads late, by the paper
     def __post_init__(self):
         first = _FILE_PRESETS if self.lister else dict.fromkeys(_FILE_PRESETS, {})
+        for k in self.presets: one_of(first)('presets', k)
         self.presets = {k: {**v, **self.presets.get(k, {})} for k, v in first.items()}
 
 DATASETS = {}
@@ -298,7 +299,9 @@ def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
 
 def _draw(src, name, n, size, seed, first):
     drawn = src.draw(n, size, seed, **(dict(first=first) if first else {}))
+    if not isinstance(drawn, tuple) or len(drawn) != 3: refuse('draw', name, 'a function that returns images, labels, and names of classes')
     if len(drawn[0]) != n: raise ValueError(f'draw of {name} gave {len(drawn[0])} images where {n} were asked; load fewer by n_train and n_test')
+    if drawn[0].shape[1:3] != (size, size): refuse('draw', name, f'a function whose images have the size asked for, ({n}, {size}, {size}, channels) and not {drawn[0].shape}')
     return drawn
 
 # %% ../nbs/02b_data.ipynb #521c1ac0

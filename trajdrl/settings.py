@@ -160,10 +160,10 @@ def make_settings(
     **given, # fields of `Settings` that shall differ
 ) -> Settings:
     "Settings of a preset for a data set, with what is given on top"
-    for k in given: one_of(FIELDS)('setting', k)
     full, name = lambda p: str(Path(p).expanduser().resolve()), str(dataset)
     own = name not in DATASETS and (os.sep in name or Path(name).exists())
     differ = DATASETS['folder' if own else name].presets[preset.removesuffix('_text')] if own or name in DATASETS else {}
+    for k in [*given, *differ]: one_of(FIELDS)('setting', k)
     values = {k: _value(f, preset) for k, f in FIELDS.items()} | differ | given
     if values['path']: values['path'] = full(values['path'])
     return Settings(**values | dict(dataset=full(name) if own else name, preset=preset))
