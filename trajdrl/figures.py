@@ -7,6 +7,7 @@ __all__ = ['Tables', 'paper_figure', 'draw_figures']
 
 # %% ../nbs/17_figures.ipynb #1f11fd07
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from .looks import plot_methods, plot_times
 from .information import plot_mi
 from .report import main_granularity, picture, plot_granularity, slug, write_page
 from .downstream import score_of
+from .run import drawn_from, shown_in
 from .results import plot_accuracy, summarise
 from .sources import axis_of, label_axes, shown_axis
 from .separation import plot_separation
@@ -52,7 +54,7 @@ class Tables:
     def __init__(self,
         folder, # of a run, or above some
     ):
-        self.runs, self.read, seen = find_runs(folder), {}, {}
+        self.runs, self.read, self.used, seen = find_runs(folder), {}, set(), {}
         self.datasets = list(dict.fromkeys(c['data']['name'] for c in self.runs.values()))
         for p, c in self.runs.items(): # no two runs of one kind, which would be mixed
             key = (c['data']['name'], _kind(c), *(c['settings'][k] for k in ('d', 'seed')))
@@ -63,6 +65,7 @@ class Tables:
             if axes.setdefault(name := c['data']['name'], own := c['data'].get('axis')) != own: raise ValueError(f'{p} has another axis than the other runs of {name}; give a folder without it, or import it with another --name')
 
     def all(self, table): # rows of all runs
+        self.used.add(table)
         if table not in self.read:
             t = all_tables()[one_of(all_tables())('table', table)]
             found = [self._rows(p, c, t) for p, c in self.runs.items() if (p/t.file).exists()]
@@ -174,6 +177,16 @@ def information_figure(
         plot_mi(df[df.encoder == e], estimator, ax=ax, **{'fmt': '', **kwargs}).tick_params(axis='x', rotation=90)
         ax.tick_params(labelsize=7)
     return panels([''], _encoders(df), draw, (3.4, 2.9))
+
+def estimators_figure(t:Tables, dataset:str) -> Figure:
+    "The matrices of all estimators, one row each"
+    df = largest(t('mi', dataset=dataset))
+    names = [e for e in df.estimator.unique() if e != 'mine_paper']
+    if not names: raise LookupError(f'run trajdrl_mi DIR --estimators ksg,cka, or others, on the runs of {dataset}')
+    def draw(ax, estimator, e):
+        plot_mi(df[df.encoder == e], estimator, ax=ax, fmt='').tick_params(axis='x', rotation=90)
+        ax.tick_params(labelsize=7)
+    return panels(names, [e for e in _encoders(df) if set(names) <= set(df.estimator[df.encoder == e])], draw, (3.4, 2.9))
 
 # %% ../nbs/17_figures.ipynb #379a0a86
 def profile_figure(
@@ -337,7 +350,7 @@ PAPER = [
     PaperFigure(29, 'Attention along the curve, all attributes of CelebA, VDRL', profile_figure, ('celeba',), dict(encoder='vdrl')),
     PaperFigure(30, 'Attention along the curve, all attributes of CelebA, DRL', profile_figure, ('celeba',), dict(encoder='drl')),
     PaperFigure(0, 'Attention along the curve', profile_figure, OTHERS), PaperFigure(0, 'Divergence of attention between tasks', divergence_figure, OTHERS),
-    PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure),
+    PaperFigure(0, 'Normalised mutual information between times, by other estimators', estimators_figure), PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure),
     PaperFigure(0, 'Accuracy of K times, chosen in several ways', times_figure), PaperFigure(0, 'Where along t each task looks', looks_figure)]
 
 # %% ../nbs/17_figures.ipynb #831d2dad
@@ -356,26 +369,34 @@ def paper_figure(
 # %% ../nbs/17_figures.ipynb #52ea2435
 def draw_figures(
     folder, # of a run, or above some
-    log=None, # takes a line for each figure
+    log=None, # takes a line for each figure that is drawn
+    anew:bool=True, # draw also the figures that show these tables already?
 ) -> Path: # the page
     "Writes the figures of all tables in a folder, and a page with them"
     t, parts, missing = Tables(folder), [], []
-    for p in PAPER:
-        for dataset in _datasets(p, t):
-            name = f'figure_{p.number:02d}' if p.number else p.draw.__name__
-            title = (f'Figure {p.number}. ' if p.number else '') + p.title + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
-            try: fig = p.draw(t, dataset, **p.how)
-            except (LookupError, ValueError) as e:
-                missing.append(f'{title}: {e.args[0]}')
-                continue
-            path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
-            with shown_axis(*t.axis(dataset)): label_axes(fig)
-            save_bytes(path, fig.savefig)
+    for p, dataset in ((p, d) for p in PAPER for d in _datasets(p, t)):
+        title = (f'Figure {p.number}. ' if p.number else '') + p.title + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
+        path = Path(folder)/'figures'/f'{f"figure_{p.number:02d}" if p.number else p.draw.__name__}_{slug(dataset)}.png'
+        try: drawn = _draw(t, p, dataset, path, anew)
+        except (LookupError, ValueError) as e: missing.append(f'{title}: {e.args[0]}')
+        else:
             parts += [fx.H2(title), picture(path, title)]
-            if log: log(title)
+            if drawn and log: log(title)
     return _page(Path(folder), t, parts, missing)
 
 # %% ../nbs/17_figures.ipynb #0f0c829d
+def _draw(t, p, dataset, path, anew): # was it drawn?
+    "One figure as a file, which names the tables that it was drawn from"
+    with shown_axis(*t.axis(dataset)):
+        source = lambda names: ' '.join([drawn_from(p.title, p.how, dataset, *map(t.all, sorted(names))), *sorted(names)])
+        old = shown_in(path)
+        names = old.split()[1:]
+        if not anew and names and set(names) <= set(all_tables()) and source(names) == old: return False
+        t.used.clear()
+        fig = label_axes(p.draw(t, dataset, **p.how))
+        save_bytes(path, partial(fig.savefig, metadata=dict(Source=source(set(t.used)))))
+    return True
+
 def _datasets(p, t):
     "The data sets for which a figure of the paper is drawn"
     if p.datasets == OTHERS: return [d for d in t.datasets if d not in DATASETS or not DATASETS[d].paper]
