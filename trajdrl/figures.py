@@ -28,7 +28,7 @@ from .disk import load_json, save_bytes
 from .data import DATASETS
 from .looks import plot_methods, plot_times
 from .information import plot_mi
-from .report import main_granularity, picture, plot_granularity, slug, write_page
+from .report import _words, main_granularity, picture, plot_granularity, slug, write_page
 from .downstream import score_of
 from .run import drawn_from, shown_in
 from .results import plot_accuracy, summarise
@@ -375,7 +375,7 @@ def draw_figures(
     "Writes the figures of all tables in a folder, and a page with them"
     t, parts, missing = Tables(folder), [], []
     for p, dataset in ((p, d) for p in PAPER for d in _datasets(p, t)):
-        title = (f'Figure {p.number}. ' if p.number else '') + p.title + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
+        with shown_axis(*t.axis(dataset)): title = (f'Figure {p.number}. ' if p.number else '') + _words(p.title) + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
         path = Path(folder)/'figures'/f'{f"figure_{p.number:02d}" if p.number else p.draw.__name__}_{slug(dataset)}.png'
         try: drawn = _draw(t, p, dataset, path, anew)
         except (LookupError, ValueError) as e: missing.append(f'{title}: {e.args[0]}')
@@ -404,7 +404,7 @@ def _datasets(p, t):
 
 def _page(folder, t, parts, missing):
     "figures.html"
-    n = len(t.runs)
-    facts = f'{n} run{"s" * (n > 1)} of {", ".join(t.datasets)}; the code is the largest there is unless a figure says otherwise, and the grid has 10 steps, or is the finest. Intervals are 95 % t-intervals over seeds.'
+    n, grid = len(t.runs), ', and the grid has 10 steps, or is the finest' * any('axis' not in c['data'] for c in t.runs.values())
+    facts = f'{n} run{"s" * (n > 1)} of {", ".join(t.datasets)}; the code is the largest there is unless a figure says otherwise{grid}. Intervals are 95 % t-intervals over seeds.'
     rest = [fx.H2('Not drawn'), fx.Ul(*map(fx.Li, missing))] if missing else []
     return write_page(folder/'figures.html', 'trajdrl: figures', [fx.H1("The paper's figures"), fx.P(facts, cls='soft'), *parts, *rest])

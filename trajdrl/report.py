@@ -278,7 +278,8 @@ def _glance_rows(df):
 def _full_rows(df):
     "One row for each task, head, granularity and time"
     f = lambda v: f'{100*v:.1f}' if v == v else ''
-    return [{'task': r['task'], **_score_cell(df, df[df.task == r['task']]), 'head': r['head'], 'granularity': r['granularity'], axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
+    grid = lambda r: dict(granularity=r['granularity']) if axis_text() == 't' else {} # of an axis all points are read
+    return [{'task': r['task'], **_score_cell(df, df[df.task == r['task']]), 'head': r['head'], **grid(r), axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
              'from %': f(r['lo']), 'to %': f(r['hi']), 'validation %': f(r['valid_acc']), 'chance %': f(r['chance']), 'repetitions': r['n']}
             for r in summarise(df).to_dict('records')]
 
@@ -334,7 +335,8 @@ def _findings(df, files):
     return parts
 
 def _words(text): # where the axis is not t, of points, and without what takes an encoder
-    return text if axis_text() == 't' else re.sub(r'\btime(s?)\b', r'point\1', text.split(' For that, repeat')[0])
+    if axis_text() == 't': return text
+    return re.sub(r'\btime(s?)\b', r'point\1', text.split(' For that, repeat')[0]).replace('along t ', f'along {axis_text()} ')
 
 _KNOWN = ('Chance-corrected accuracy of an MLP on single points: 0 is chance and 1 is perfect. The encoder always sees the clean image; '
          't says how much noise the score network faces, from none (0) to all (1).')
@@ -374,7 +376,7 @@ def _times_part(run):
     return [fx.H2('Where each task looks'), *shown] if shown else []
 
 # %% ../nbs/13_report.ipynb #aab68f91
-_PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings)) # what matters for imported codes
+_PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings) if f.name not in ('granularity', 'encode_bs')) # what matters for imported codes
 
 def _left_out(run):
     "What was not read, or is there twice"
@@ -389,7 +391,7 @@ def _backing(run, df, files):
     number = lambda r, k, f: format(r[k], f) if k in r else ''
     settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items() if not run.imported or k in _PROBE]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
-             'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
+             'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items() if k == 'probe' or not run.imported]
     origin = {**c['provenance'], 'command': c['command'], f'{"labels and rows" if run.imported else "images"} (SHA-256)': c['data']['fingerprint']}
     trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
     return [*_left_out(run), *drawn, *trained,

@@ -110,7 +110,7 @@ class TrajectoryStore:
     splits = property(lambda self: {k: slice(*v) for k, v in self.meta['splits'].items()}, doc='Rows of train, valid and test')
     def __repr__(self):
         n, T, d = self.meta['shape']
-        return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
+        return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} {"points" if "axis" in self.meta else "times"}, {d} dimensions; tasks {", ".join(self.tasks)}'
 
 # %% ../nbs/07_trajectory.ipynb #5b17e845
 def _sound(path):
