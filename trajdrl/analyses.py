@@ -197,7 +197,7 @@ class SeparateSettings:
 def _measure_separation(run, s, log):
     store = curves_for(run, grid_times(s.granularity))
     pairs = s.pairs or min(500, len(store.curves('test')) // 2)
-    table = separation(store, s.granularity, tasks=class_tasks(store, log=log), n_pairs=pairs)
+    table = separation(store, s.granularity, tasks=class_tasks(store, log=log), pairs=pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
     log(f'{pairs} pairs of test images at {points_text(table.n_times[0])}')
 

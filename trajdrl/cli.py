@@ -124,7 +124,7 @@ def _complain(prog, error, argv):
         text, code = f'interrupted; finish it with: {shlex.join(again)}', 130
     elif isinstance(error, FloatingPointError): code = 1
     elif isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError':
-        code, text = 1, f'out of memory ({text}); give a smaller --bs, --encode_bs or --head_bs'
+        code, text = 1, f'out of memory ({text}); give a smaller --bs, --encode_bs or --head_bs, or fewer or smaller images (--n_train, --size, --cache)'
     elif isinstance(error, (ValueError, OSError)): code = 2
     if code: print(f'{prog}: {text}', file=sys.stderr, flush=True)
     return code

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from fastcore import xml as fx
+from fastcore.basics import patch
 from IPython.display import Image as DisplayImage, display
 from matplotlib.figure import Figure
 from PIL import Image
@@ -76,24 +77,28 @@ class Tables:
         found = [p for p, c in self.runs.items() if c['data']['name'] == dataset and 'axis' in c['data']]
         return axis_of(TrajectoryStore(found[0]/'trajectory')) if found else ('t', {})
 
-    def _rows(self, path, c, t):
-        s, file = c['settings'], path/t.file
-        try: df = t.read(file)
-        except ValueError as e: raise ValueError(f'{file} is not a table of {t.command} ({e}); delete it and make it anew') from None
-        if lacks := [k for k in t.columns if k not in df]: raise ValueError(f'{file} has no column {lacks[0]}; delete it and make it anew')
-        return df.assign(dataset=c['data']['name'], encoder=_kind(c), dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
+# %% ../nbs/17_figures.ipynb #758bc5aa
+@patch
+def _rows(self:Tables, path, c, t):
+    s, file = c['settings'], path/t.file
+    try: df = t.read(file)
+    except ValueError as e: raise ValueError(f'{file} is not a table of {t.command} ({e}); delete it and make it anew') from None
+    if lacks := [k for k in t.columns if k not in df]: raise ValueError(f'{file} has no column {lacks[0]}; delete it and make it anew')
+    return df.assign(dataset=c['data']['name'], encoder=_kind(c), dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
 
-    def __call__(self, table, **only): # rows with these values
-        df = self.all(table)
-        for k, v in only.items():
-            df = df[df[k] == v]
-            if not len(df): raise LookupError(self._missing(table, **only))
-        return df
+@patch
+def __call__(self:Tables, table, **only): # rows with these values
+    df = self.all(table)
+    for k, v in only.items():
+        df = df[df[k] == v]
+        if not len(df): raise LookupError(self._missing(table, **only))
+    return df
 
-    def _missing(self, table, dataset, encoder=None, dim=None, **_): # what to do
-        runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and _kind(c) == (encoder or _kind(c))]
-        if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
-        return f'run {all_tables()[table].command}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
+@patch
+def _missing(self:Tables, table, dataset, encoder=None, dim=None, **_): # what to do
+    runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and _kind(c) == (encoder or _kind(c))]
+    if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
+    return f'run {all_tables()[table].command}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
 
 # %% ../nbs/17_figures.ipynb #464cab77
 def largest(

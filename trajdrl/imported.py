@@ -31,7 +31,7 @@ def read_arrays(
     log=lambda line: None, # takes a line on what was left out
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
-    if not Path(file).is_file() or Path(file).suffix == '.csv': refuse('file', str(file), 'an npz, npy or safetensors file of codes; a CSV of labels goes with it, as labels')
+    if not Path(file).is_file() or Path(file).suffix not in ('.npz', '.npy', '.safetensors'): refuse('file', str(file), 'an npz, npy or safetensors file of codes; a CSV of labels goes with it, as labels')
     try: found = _arrays(Path(file))
     except Exception as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({type(e).__name__}: {e})') from None
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
@@ -86,6 +86,7 @@ def import_run(
     with alone_in(run.path): list_files(run.path, above=False), run.save()
     return run
 
+# %% ../nbs/12c_imported.ipynb #4653f7cb
 def _facts(store): # what a run's record says of its data
     return dict(name=store.meta['data'], fingerprint=store.meta['fingerprint'], rows={k: s.stop - s.start for k, s in store.splits.items()},
                 tasks={t: len(v) for t, v in store.vocabs.items()}, axis=list(axis_of(store)[1].values()))

@@ -225,7 +225,7 @@ def compare_times(
     "Accuracy of heads at the times that each method chooses, at equal K"
     table, tasks, Ks = TimesTable(out), list(curves.tasks if tasks is None else in_order(tasks)), sorted(in_order(Ks))
     for t in tasks: one_of(curves.tasks)('tasks', t)
-    for K in Ks: whole(1, len(curves.times))('Ks', K)
+    for K in Ks: whole(1, len(curves.times))('K', K)
     for h in in_order(heads): one_of(_READERS)('heads', h)
     known = [*METHODS, 'variable']
     methods = [m for m in known if m != 'attention' or attention is not None] if methods is None else in_order(methods)

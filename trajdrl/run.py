@@ -84,6 +84,7 @@ def _read_config(self:Run):
     except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
 
+# %% ../nbs/12_run.ipynb #6efb1a85
 @patch
 @contextmanager
 def alone(self:Run):
@@ -136,6 +137,7 @@ def _change(self:Run, stage, given):
     _settle(dataclasses.replace(self.settings, **given), self.config['data']['tasks'])
     differ = {k: v for k, v in given.items() if getattr(self.settings, k) != v}
     begun = self.path/dict(encode='trajectory', probe='results.csv')[stage]
+    if differ and stage == 'encode': self._need('an encoder')
     if differ and begun.exists():
         k = next(iter(differ))
         raise ValueError(f'{begun} was begun with {k} {as_text(getattr(self.settings, k))}, not {as_text(differ[k])}; leave that out, or delete it')
@@ -247,10 +249,23 @@ def _free(out, s):
     if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.' and o != LIST] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
+# %% ../nbs/12_run.ipynb #3acf528e
 def _settle(s, tasks):
     "Refuses a setting that would only fail in a later stage"
     obey(s)
     for t in s.tasks: one_of(tasks)('tasks', t)
+
+def _check_labels(data, tasks):
+    "Refuses tasks whose labels are all alike"
+    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
+    for t in tasks:
+        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
+
+def _facts(data): # what the record of a run says of its images
+    rows = {k: s.stop - s.start for k, s in data.splits.items()}
+    return dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
+                tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
 
 # %% ../nbs/12_run.ipynb #ebad7cc0
 def start_run(
@@ -262,25 +277,19 @@ def start_run(
     cache=None, # see `Run`
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s = settings
-    obey(s)
+    obey(s := settings)
     run = Run(_free(out, s), s, command, device, cache)
     with torch.device('meta'): make_networks(s, 3, s.size or DATASETS.get(s.dataset, DATASETS['folder']).size) # refused before images are made or read
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
     data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
-    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
-    for t in s.tasks or data.tasks:
-        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
-        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
+    _check_labels(data, s.tasks or data.tasks)
     if s.bf16 and not run.bf16:
         run.config['settings']['bf16'] = False
         if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')
     run.learner()
-    rows = {k: s.stop - s.start for k, s in data.splits.items()}
-    run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
-                              tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
+    run.config['data'] = _facts(data)
     try:
         with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
     except OSError as e:

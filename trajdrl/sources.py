@@ -109,7 +109,7 @@ def _is_codes(z):
     complex_or_text = z.is_complex() or z.layout != torch.strided if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
     return not np.ma.is_masked(z) and len(z.shape) == 3 and min(z.shape) > 0 and not complex_or_text
 
-_CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions')
+_CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions; where there is one point, codes[:, None]')
 
 # %% ../nbs/07b_sources.ipynb #7bb69dbf
 @door(codes=_CODES, path=PATH, vocabs=of_kind(Mapping, 'class names by task'), axis_name=of_kind(str, 'a word'), name=of_kind(str, 'a word'), seed=SEED, bs=whole(1), log=LOG)
@@ -131,6 +131,7 @@ def store_from_arrays(
     n, T, d = codes.shape
     return _write_store(codes, _place(axis, T, even), *_tasks(labels, vocabs, n), _split(splits, n, seed), Path(path), axis_name, name, bs, log)
 
+# %% ../nbs/07b_sources.ipynb #304cb6c3
 def _write_store(codes, place, ys, vocabs, rows, path, axis_name, name, bs=4096, log=None):
     "A store of what has been read"
     (n, T, d), (labels_at, times) = codes.shape, place

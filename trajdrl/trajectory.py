@@ -133,6 +133,7 @@ def _match(self:TrajectoryStore, encoder, data):
     if data is not None and data.fingerprint != meta['fingerprint']: raise ValueError(f'{self.path} was made from other data ({meta["data"]}); {give}')
     if meta['done'] < meta['shape'][0]: raise ValueError(f'{self.path} is cut short: {meta["done"]} of {meta["shape"][0]} images; finish it with encode_data')
 
+# %% ../nbs/07_trajectory.ipynb #ab392b85
 @patch
 def _open(self:TrajectoryStore, name, shape, dtype=np.float32):
     "One of the store's arrays, mapped from disk, of the shape and type it must have"
@@ -254,6 +255,7 @@ def columns(self:TrajectoryStore,
     even = at == list(range(at[0], at[-1] + 1, step))
     return (slice(at[0], at[-1] + 1, step) if even else np.array(at)), times
 
+# %% ../nbs/07_trajectory.ipynb #5ad7e7e3
 @patch
 def curves(self:TrajectoryStore,
     split:str='train', # train, valid or test
