@@ -28,7 +28,7 @@ from .sde import sde_of
 from .separation import separation
 from .settings import *
 from .settings import FOURS, each, grids, obey, opt
-from .sources import shown_axis
+from .sources import points_text, shown_axis
 from .trajectory import TrajectoryStore, encode_data
 from .transfer import transfer
 
@@ -109,7 +109,7 @@ class MiSettings:
 def _measure_mi(run, s, log):
     curves = curves_for(run, grid_times(s.granularity)).curves('test', s.granularity)
     z = np.asarray(curves)[:s.n if s.n is None else whole(1, len(curves))('n', s.n)]
-    log(f'{len(z)} codes at {len(curves.times)} times; {", ".join(s.estimators)}, {s.seeds} seeds')
+    log(f'{len(z)} codes at {points_text(len(curves.times))}; {", ".join(s.estimators)}, {s.seeds} seeds')
     return mi_table(z, list(map(str, curves.times)), s.estimators, s.seeds, run.path/'mi.csv', s.null, device=run.device, log=log)
 
 ANALYSES['mi'] = Analysis(MiSettings, _measure_mi, 'Mutual information between the codes of all pairs of times, on test images.' + AGAIN,
@@ -197,9 +197,9 @@ class SeparateSettings:
 def _measure_separation(run, s, log):
     store = curves_for(run, grid_times(s.granularity))
     pairs = s.pairs or min(500, len(store.curves('test')) // 2)
-    table = separation(store, s.granularity, tasks=class_tasks(store, log=log), n_pairs=pairs)
+    table = separation(store, s.granularity, tasks=class_tasks(store, log=log), pairs=pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
-    log(f'{pairs} pairs of test images at {table.n_times[0]} times')
+    log(f'{pairs} pairs of test images at {points_text(table.n_times[0])}')
 
 ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
                                 'How far apart pairs of test images are at t = 0, and at most along the curve (equation 5). Takes seconds, and measures anew each time.',

@@ -21,6 +21,7 @@ from scipy import stats
 # %% ../nbs/00_core.ipynb #602b0568
 def _said(value):
     "A value as an error shows it: short, arrays by type and shape"
+    if isinstance(value, (str, os.PathLike)): value = text if len(text := str(value)) < 58 else '…' + text[-56:] # of a path the end says most
     if hasattr(value, 'dtype') and hasattr(value, 'shape') and value.shape != (): return f'<{str(value.dtype).removeprefix("torch.")} {tuple(value.shape)}>'
     try: text = repr(value)
     except Exception: text = '\n' # numbers of 5,000 digits, lists in lists without end

@@ -29,7 +29,7 @@ from fasttransform import Transform
 from .blocks import _stamps, free_pages, stored_array
 from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import ENDINGS, Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -251,11 +251,12 @@ def _pick_rows(part, n_train=None, n_test=None, valid_frac=0.1, seed=0): # row n
     return np.r_[tr, va, te], {k: slice(*ends[i:i+2]) for i, k in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02b_data.ipynb #795a380a
-_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or Path(v).expanduser().exists(),
+_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or (p := Path(v).expanduser()).exists() and p.suffix.lower() not in (*ENDINGS, '.npy', '.npz', '.safetensors'),
              lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders, a CSV file of labels or a DataFrame')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
+_CACHE = Rule(lambda v: not Path(v).expanduser().is_file(), 'a folder, new or not')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=PATH, log=LOG)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=_CACHE, log=LOG)
 def load_data(
     name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
@@ -272,10 +273,11 @@ def load_data(
 ) -> ImageData:
     "A data set by its name, or from a folder or a table of your own"
     if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
+        if path is not None: refuse('path', str(path), 'none: the folder of the images that a table names is given as images')
         l, name, src = *_from_table(name, images, seed, numbers), DATASETS['folder']
         return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, cache, log)
     for k, v in dict(images=images, numbers=numbers or None).items():
-        if v is not None: refuse(k, str(v), f'none: {name} is no table')
+        if v is not None: refuse(k, v, f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')

@@ -60,11 +60,10 @@ def where_read(
 # %% ../nbs/13_report.ipynb #0720ee73
 _num = point_text # a time of a table as a short number, or as its label
 
-def _percent(mean, lo, hi, score='accuracy'):
+def _percent(mean, lo, hi):
     "A share in per cent with its interval"
-    least = 0 if score == 'accuracy' else lo # R² may be negative
     if lo != lo: return f'{100*mean:.1f} % (one repetition, so no interval)'
-    return f'{100*mean:.1f} % (95 % interval {100*max(least, lo):.1f} to {100*min(1, hi):.1f})'
+    return f'{100*mean:.1f} % (95 % interval {100*lo:.1f} to {100*hi:.1f})'
 
 def _span_text(times, all_times):
     "Some of all times as words: all along t, from ... to ..., at ..."
@@ -101,7 +100,7 @@ def _read_text(k):
     number = k.score == 'R²'
     best = f'the best by validation, {at_point(k.time)}, {"has an R² of" if number else "reads"}'
     if not k.above: return f'At no single point can an MLP be distinguished from {"one that always says the mean" if number else "chance"} ({best} {100*k["mean"]:.1f} %).'
-    return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi, k.score)}.'
+    return f'An MLP on a single point reads it {_span_text(k.times, k.all_times)}; {best} {_percent(k["mean"], k.lo, k.hi)}.'
 
 # %% ../nbs/13_report.ipynb #b635ace7
 def verdicts(
@@ -115,7 +114,7 @@ def verdicts(
     for task, s in _scores(df).groupby('task', sort=False):
         r = _best_row(s)
         at = f', {at_point(r.time)}' if r.time != 'curve' else ''
-        score, number = _percent(r['mean'], r.lo, r.hi, score_of(s)), score_of(s) == 'R²'
+        score, number = _percent(r['mean'], r.lo, r.hi), score_of(s) == 'R²'
         says[task] = [f'{"A number, read with an R² of" if number else "Read at"} {score} by the best head, {HEADS[r["head"]].words}{at}' + ('.' if number else f'; chance is {100*r.chance:.1f} %.')]
         if read is not None: says[task].append(_read_text(read.loc[task]))
         for i, g in enumerate(gains): says[task] += [_gain_text(g.loc[task]), *(_unfinished_text(df, task, g['head'][task]) if not i else [])]
@@ -176,7 +175,7 @@ def plot_granularity(
     for i, (key, g) in enumerate(groups):
         colour, label = _line(by, key, i, len(groups))
         ax.plot(g.granularity, 100*g['mean'], **{'color': colour, 'marker': 'o', 'ms': 3, 'label': label, **kwargs})
-        ax.fill_between(g.granularity, 100*g.lo.clip(0 if score_of(df) == 'accuracy' else None), 100*g.hi.clip(upper=1), color=colour, alpha=.2, lw=0)
+        ax.fill_between(g.granularity, 100*g.lo, 100*g.hi, color=colour, alpha=.2, lw=0)
     ax.set(xlabel='granularity', ylabel=f'test {score_of(df)} (%)', xscale='log')
     ax.set_xticks(ks, map(str, ks), fontsize=8)
     ax.minorticks_off()
@@ -279,22 +278,23 @@ def _glance_rows(df):
 def _full_rows(df):
     "One row for each task, head, granularity and time"
     f = lambda v: f'{100*v:.1f}' if v == v else ''
-    return [{'task': r['task'], **_score_cell(df, df[df.task == r['task']]), 'head': r['head'], 'granularity': r['granularity'], axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
+    grid = lambda r: dict(granularity=r['granularity']) if axis_text() == 't' else {} # of an axis all points are read
+    return [{'task': r['task'], **_score_cell(df, df[df.task == r['task']]), 'head': r['head'], **grid(r), axis_text(): r['time'] if r['time'] == 'curve' else _num(r['time']), 'test %': f(r['mean']),
              'from %': f(r['lo']), 'to %': f(r['hi']), 'validation %': f(r['valid_acc']), 'chance %': f(r['chance']), 'repetitions': r['n']}
             for r in summarise(df).to_dict('records')]
 
 # %% ../nbs/13_report.ipynb #c15a9ad4
-def _draw(run, df):
-    "Draws all figures of the report anew from the tables: what -> path, or task -> path"
+def _draw(run, df, anew):
+    "Draws the figures of the report from the tables: what -> path, or task -> path"
     tables, at = run.path, df[df.granularity == main_granularity(df.granularity.unique())]
     tasks, files = list(at.task.unique()), dict(accuracy={}, granularity={})
-    def draw(name, plot, *args, **kwargs): return save_plot(run.path/'figures'/f'{name}.png', plot, *args, **kwargs)
+    def draw(name, plot, *args, **kwargs): return save_plot(run.path/'figures'/f'{name}.png', plot, *args, anew=anew, **kwargs)
     if not run.imported: files['loss'] = draw('loss', plot_loss, read_table(tables/'log.csv'), size=(6.4, 3.2))
     if (tables/'code_use.csv').exists(): files['code_use'] = draw('code_use', plot_code_use, _code_use(run), size=(6.4, 3.2))
     for k in 'decodes', 'mixes':
         if (tables/f'{k}.png').exists(): files[k] = draw(k, plot_rows, tables/f'{k}.png', size=(6.4, 4.6))
     for i, t in enumerate(tasks):
-        files['accuracy'][t] = draw(f'accuracy_{slug(t)}', plot_accuracy, at, t)
+        files['accuracy'][t] = draw(f'accuracy_{slug(t)}', plot_accuracy, at[at.task == t], t)
         if df.granularity.nunique() > 1: files['granularity'][t] = draw(f'granularity_{slug(t)}', plot_granularity, df[df.task == t])
     size = 2.6 + .55*at.time.nunique(), 1.2 + .42*len(tasks)
     if 'mlp' in set(at['head']): files['known'] = draw('known', plot_chance_corrected, at, size=size)
@@ -335,7 +335,8 @@ def _findings(df, files):
     return parts
 
 def _words(text): # where the axis is not t, of points, and without what takes an encoder
-    return text if axis_text() == 't' else re.sub(r'\btime(s?)\b', r'point\1', text.split(' For that, repeat')[0])
+    if axis_text() == 't': return text
+    return re.sub(r'\btime(s?)\b', r'point\1', text.split(' For that, repeat')[0]).replace('along t ', f'along {axis_text()} ')
 
 _KNOWN = ('Chance-corrected accuracy of an MLP on single points: 0 is chance and 1 is perfect. The encoder always sees the clean image; '
          't says how much noise the score network faces, from none (0) to all (1).')
@@ -375,7 +376,7 @@ def _times_part(run):
     return [fx.H2('Where each task looks'), *shown] if shown else []
 
 # %% ../nbs/13_report.ipynb #aab68f91
-_PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings)) # what matters for imported codes
+_PROBE = 'dataset', *(f.name for f in dataclasses.fields(ProbeSettings) if f.name not in ('granularity', 'encode_bs')) # what matters for imported codes
 
 def _left_out(run):
     "What was not read, or is there twice"
@@ -390,7 +391,7 @@ def _backing(run, df, files):
     number = lambda r, k, f: format(r[k], f) if k in r else ''
     settings = [{'setting': k, 'value': as_text(getattr(s, k)).replace(',', ', '), 'meaning': meaning(f)} for k, f in FIELDS.items() if not run.imported or k in _PROBE]
     made = [{'stage': k, 'time': clock(r['seconds']), 'images a second': number(r, 'images_per_s', ',.0f'),
-             'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items()]
+             'peak memory, GB': number(r, 'peak_gb', '.2f')} for k, r in c['stages'].items() if k == 'probe' or not run.imported]
     origin = {**c['provenance'], 'command': c['command'], f'{"labels and rows" if run.imported else "images"} (SHA-256)': c['data']['fingerprint']}
     trained = [fx.H2('The training'), picture(files['loss'], 'Loss over training steps')] if 'loss' in files else []
     return [*_left_out(run), *drawn, *trained,
@@ -415,13 +416,15 @@ _NOTES = [
 
 # %% ../nbs/13_report.ipynb #rpreport
 @patch
-def report(self:Run) -> Path:
+def report(self:Run,
+    anew:bool=True, # draw also the figures that show these tables already?
+) -> Path:
     "Writes summary.csv, the figures and report.html from the run's tables"
     df = read_rows(self.path/'results.csv')
     if not len(df): raise ValueError(f'{self.path} has no results yet; make them with: trajdrl_probe {shlex.quote(str(self.path))}')
     at = df[df.granularity == main_granularity(df.granularity.unique())]
     save_bytes(self.path/'summary.csv', summarise(df).to_csv(index=False))
     with shown_axis(*self.axis()):
-        files = _draw(self, df)
+        files = _draw(self, df, anew)
         parts = *_intro(self), *_findings(at, files), *_code_part(self, files), *_decode_part(self, files), *_times_part(self), *_backing(self, df, files)
     return write_page(self.path/'report.html', f'trajdrl: {self.config["data"]["name"]}', parts)
