@@ -396,10 +396,10 @@ def chart(self:_ExplorerPage) -> Figure:
     rows = 5 if number else len(_shown_classes(ex.probabilities(self.chosen, task)))
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
-    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: where attention looks in this {self.what}', **title)
+    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: attention in this {self.what}', **title)
     self._chart_marks(above, acc, 'R²' if number else 'accuracy')
     below.set_title(f'{label_text(task)}: what each {"point" if ex.imported else "time"} says' + (self._chart_numbers if number else self._chart_classes)(below), **title)
-    score = 'R² on validation {}s: {} {:.0%}, the whole curve {:.0%}' if number else 'Right for validation {}s: {} in {:.0%}, the whole curve in {:.0%}'
+    score = 'R² on validation {}s: {}: {:.0%}, the whole curve: {:.0%}' if number else 'Right for validation {}s: {} in {:.0%}, the whole curve in {:.0%}'
     fig.text(.995, .02, score.format(self.what, at_point(t), acc['points'][ex.at(t)], acc['curve']), ha='right', fontsize=8, color='#555')
     below.set_xlabel(axis_text() if ex.imported else 'diffusion time t')
     longest = max([9 * number, *(len(o.get_text()) for o in below.get_yticklabels())])
@@ -414,8 +414,8 @@ def _chart_marks(self:_ExplorerPage, ax, acc, score):
     ex, at = self.ex, dict(transform=ax.get_xaxis_transform())
     if looks := [float(o) for o in self.looks]:
         ax.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', label='learned times', **at)
-    if ex.imported: ax.plot(range(len(ex.times)), np.clip(acc['points'], 0, 1), 'o-', ms=4, color='k', label=f'{score} of each point, from 0 to 1', **at)
-    ax.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
+    if ex.imported: ax.plot(range(len(ex.times)), np.clip(acc['points'], 0, 1), 'o-', ms=4, color='k', label=f'{score} of each point (0 to 1)', **at)
+    ax.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=4, fontsize=8, frameon=False)
 
 @patch
 def _chart_classes(self:_ExplorerPage, ax) -> str: # the rest of its title
@@ -425,11 +425,11 @@ def _chart_classes(self:_ExplorerPage, ax) -> str: # the rest of its title
     return f', in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})'
 
 @patch
-def _chart_numbers(self:_ExplorerPage, ax) -> str: # the rest of its title
+def _chart_numbers(self:_ExplorerPage, ax) -> str: # the rest of its title, which the legend says
     ex, task = self.ex, self.task.value
-    seen, true = ex.numbers(self.chosen, task), ex.labels(self.chosen).get(task)
-    _plot_numbers(seen, ex.times, self.t.value, true, ax).legend(loc='lower right', bbox_to_anchor=(1.004, .97), ncols=3, fontsize=8, frameon=False)
-    return f'; the whole curve says {seen[-1]:.6g}' + ('' if true is None else f', it is {true:.6g}')
+    ax = _plot_numbers(ex.numbers(self.chosen, task), ex.times, self.t.value, ex.labels(self.chosen).get(task), ax, label='one point' if ex.imported else 'one time')
+    ax.legend(loc='lower right', bbox_to_anchor=(1.004, .97), ncols=3, fontsize=8, frameon=False)
+    return ''
 
 # %% ../nbs/16_explorer.ipynb #f3377cd6
 @patch

@@ -144,8 +144,8 @@ def _plot_numbers(numbers:np.ndarray, times, t=None, true:float=None, ax=None, *
     if ax is None: ax = plt.subplots(figsize=(8, 2.2), dpi=90)[1]
     if t in times: ax.axvspan(*np.array([-.5, .5]) + times.index(t), color=_MARK, alpha=.1, lw=0)
     ax.plot(range(len(times)), numbers[:-1], **{'marker': 'o', 'ms': 4, 'color': 'C0', 'label': 'one time', **kwargs})
-    ax.axhline(numbers[-1], color='#333', lw=1.3, label='whole curve')
-    if true is not None: ax.axhline(true, color='#17803d', ls='--', lw=1.3, label='true value')
+    ax.axhline(numbers[-1], color='#333', lw=1.3, label=f'whole curve: {numbers[-1]:.6g}')
+    if true is not None: ax.axhline(true, color='#17803d', ls='--', lw=1.3, label=f'true value: {true:.6g}')
     _time_axis(ax, times)
     ax.ticklabel_format(axis='y', useOffset=False)
     ax.set(ylabel='predicted number')

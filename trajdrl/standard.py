@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sklearn.metrics import r2_score
 
 from .core import LOG, SEED, Rule, as_array, as_codes, as_device, as_labels, door, number, refuse, whole
-from .downstream import store_tasks
+from .downstream import _N_CLASSES, store_tasks
 
 # %% ../nbs/09b_standard.ipynb #b45e5e45
 _SCORES = Rule(lambda s: (a := as_array(s)).ndim in (2, 3) and a.size and a.dtype.kind in 'fiub' and not np.isnan(a).any(), 'numbers (n, classes), or (n, T, classes)', as_array)
@@ -31,7 +31,7 @@ def top_k(
     return np.clip((k - above) / equal, 0, 1).mean(0)
 
 # %% ../nbs/09b_standard.ipynb #b9299ab6
-@door(train=as_codes, test=as_codes, k=whole(1), temperature=number(1e-3), bs=whole(1))
+@door(train=as_codes, test=as_codes, n_classes=_N_CLASSES, k=whole(1), temperature=number(1e-3), bs=whole(1))
 @torch.no_grad()
 def knn_scores(
     train, # codes (n, d), or curves (n, T, d)
@@ -58,7 +58,8 @@ def knn_scores(
     return found if n_classes != 0 else mean + std * found.astype(float)
 
 def _fit_together(train, y, test, n_classes): # -> the labels
-    y = as_labels('y', y, len(train), *() if n_classes is None else (n_classes,))
+    try: y = as_labels('y', y, len(train), *() if n_classes is None else (n_classes,))
+    except ValueError as e: raise ValueError(f'{e}; n_classes=0 is for numbers to regress' if n_classes is None else e) from None
     if train.shape[1:] != test.shape[1:]: refuse('test', test, f'codes as those to train, (m, {", ".join(map(str, train.shape[1:]))})')
     if n_classes == 0 and (y == y[0]).all(): refuse('y', y, 'two different numbers at least')
     return y
@@ -66,7 +67,7 @@ def _fit_together(train, y, test, n_classes): # -> the labels
 def _in_units(y): return torch.from_numpy((y - y.mean()) / y.std()), (y.mean(), y.std()) # numbers in standard deviations from their mean
 
 # %% ../nbs/09b_standard.ipynb #7cd1a714
-@door(train=as_codes, test=as_codes, epochs=whole(1), bs=whole(1), lr=number(0), momentum=number(0, 1), weight_decay=number(0), seed=SEED)
+@door(train=as_codes, test=as_codes, n_classes=_N_CLASSES, epochs=whole(1), bs=whole(1), lr=number(0), momentum=number(0, 1), weight_decay=number(0), seed=SEED)
 def linear_scores(
     train, # codes (n, d), or curves (n, T, d)
     y, # labels (n,); any numbers if `n_classes` is 0

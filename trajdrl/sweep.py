@@ -23,7 +23,7 @@ from fastcore.foundation import L
 from torch import nn
 
 from .blocks import free_pages
-from .core import as_array, door, of_kind, refuse, Rule
+from .core import as_codes, door, of_kind, refuse
 from .heads import *
 
 # %% ../nbs/08b_sweep.ipynb #f08487ef
@@ -35,8 +35,10 @@ class SeedLoader:
         seeds=None, # one order of the rows for each
         bs:int=256, # batch size
     ):
+        x, y = (torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in (x, y))
         self.x, self.y, self.seeds, self.bs, self.epoch = x, y, seeds, max(1, min(bs, len(x))), 0
 
+    def __repr__(self): return f'SeedLoader of {len(self.x)} curves, {"without" if self.y is None else "with"} labels'
     def __len__(self): return len(self.x) // self.bs if self.seeds else -(-len(self.x) // self.bs)
 
     def order(self): # (s, n)
@@ -122,6 +124,8 @@ def at(self:Sweep, step): self.stacks[0].at(step)
 @patch
 def forward(self:Sweep, x): # (s, b, T, d), or (1, b, T, d) for all seeds -> (members, b, classes)
     "Class scores of all members, stack after stack"
+    d, points = self.stacks[0].d, self.shape[2] if self.by_point else None
+    if x.ndim != 4 or x.shape[3] != d or points and x.shape[2] != points: refuse('x', x, f'batches (s, b, {points or "T"}, {d}), as a SeedLoader gives them of curves (n, {points or "T"}, {d})')
     x = x.expand(len(self.seeds), *x.shape[1:])
     if self.by_point: x = x.transpose(1, 2).flatten(0, 1) # (seeds * points, b, d)
     return torch.cat([s(x[m % len(x)]) for s, m in zip(self.stacks, self.members)])
@@ -163,7 +167,6 @@ class _SeedSteps(Callback):
     "Keys the batch order to the epoch and the dropout to the step, gives each member its labels, and sums the `member_losses`"
     def before_train(self): self.dl.epoch = self.epoch
     def before_batch(self):
-        if self.xb[0].ndim != 4: refuse('dl', self.xb[0], 'a SeedLoader of curves (n, T, d), whose batches are (s, b, T, d)')
         if self.yb: self.learn.yb = (self.model.labels(*self.yb),)
         if self.training: self.model.at(self.train_iter)
     def after_loss(self):
@@ -185,11 +188,12 @@ class _ClipMembers(Callback):
 class KeepBest(Callback):
     "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
     fitting = False
-    def before_fit(self): self.run = not hasattr(self.learn, 'lr_finder')
+    def before_fit(self): self.run, self.fitting = not hasattr(self.learn, 'lr_finder'), False
     def before_train(self): # before validations alone there is none
         if not self.fitting: self._start()
 
     def _start(self):
+        if not all(map(len, self.dls)): refuse('dls', 'loaders without a batch', 'curves to train and to choose by; what load_learner gives has none, so make a sweep_learner of its model')
         if {*map(id, self.opt.all_params().itemgot(0))} != {*map(id, self.model.parameters())}: raise ValueError('the members of this sweep have changed since it was trained; give it a Learner of its own: sweep_learner(model, ...)')
         self.fitting, self.model.whole = True, True
         self.acc, self.epochs = torch.full(self.model.shape, -torch.inf, dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
@@ -307,7 +311,12 @@ class _SweepLearner(Learner):
         more = [self.loss_func.decodes(p)] * with_decoded + ([self.loss_func.each(scores, y)] if with_loss else [])
         return *(a[0] for a in x), p, y, *more
 
+    def _do_epoch_validate(self, ds_idx=1, dl=None):
+        if not isinstance(dl, (SeedLoader, list, type(None))): refuse('dl', dl, 'a SeedLoader')
+        super()._do_epoch_validate(ds_idx, dl)
+
     def loss_not_reduced(self): raise NotImplementedError('the losses of a sweep are those of its members; each image has its own in get_preds(with_loss=True)')
+    def tta(self, *args, **kwargs): raise NotImplementedError('codes are not augmented; get_preds reads them as they are')
 
 # %% ../nbs/08b_sweep.ipynb #ad6e5ad1
 @patch
@@ -315,9 +324,7 @@ def predict(self:_SweepLearner,
     curve, # one curve (T, d), on the scale of the training curves
 ): # as of `Learner.predict`: answers (members,) twice, and probabilities (members, classes)
     "What each member says of one curve"
-    x, (_, _, points), d = torch.as_tensor(as_array(curve)).float(), self.model.shape, self.model.stacks[0].d
-    if x.ndim != 2 or x.shape[1] != d or self.model.by_point and len(x) != points: refuse('curve', curve, f'codes (T, {d})' + f' of T = {points} points' * self.model.by_point)
-    p, _, said = self.get_preds(dl=SeedLoader(x[None]), with_decoded=True)
+    p, _, said = self.get_preds(dl=SeedLoader(torch.from_numpy(as_codes('curve', curve, (2,)))[None]), with_decoded=True)
     return said[:, 0], said[:, 0], p[:, 0]
 
 @patch
@@ -328,7 +335,9 @@ def show_results(self:_SweepLearner,
     **kwargs, # of other Learners: not used
 ) -> pd.DataFrame: # one row a curve: true, said, share; of numbers true, mean, std
     "The labels of some curves, the commonest answer of the members and the share that gives it; of numbers their mean and spread"
-    x, y = (a[:, :max_n] for a in (self.dls[ds_idx] if dl is None else dl).new().one_batch())
+    dl = (self.dls[ds_idx] if dl is None else dl).new()
+    if dl.y is None or not len(dl): refuse('dl', dl, 'a SeedLoader of curves with their labels')
+    x, y = (a[:, :max_n] for a in dl.one_batch())
     _, true, said = self.get_preds(dl=[(x, y)], with_decoded=True)
     if said.is_floating_point(): return pd.DataFrame(dict(true=true[0], mean=said.mean(0), std=said.std(0, correction=0)))
     most = said.mode(0).values
@@ -360,6 +369,9 @@ def sweep_learner(
 ) -> Learner:
     "A fastai `Learner` that trains all members of `model`, each as if alone"
     if train.seeds is None or list(train.seeds) != model.seeds: refuse('train', train.seeds, f'a SeedLoader with the seeds of the sweep, {model.seeds}')
+    kind = 'numbers, floats' if model.stacks[0].n_classes == 1 else 'class numbers, integers'
+    for k, dl in dict(train=train, valid=valid).items():
+        if dl.y is None or dl.y.is_floating_point() != (kind[0] == 'n'): refuse(k, None if dl.y is None else dl.y.dtype, f'a SeedLoader whose labels are {kind}, as of the sweep')
     if valid.seeds is not None: refuse('valid', valid.seeds, 'a SeedLoader without seeds, in order')
     cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else []) + list(L(cbs))
     metrics = [m if isinstance(m, (Metric, type)) else _ImageMean(m) for m in L(metrics)]
