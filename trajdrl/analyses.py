@@ -19,7 +19,7 @@ from .core import *
 from .core import door, in_order, number, one_of, whole
 from .disk import read_table, save_bytes, TableError
 from .data import ImageData
-from .downstream import Results, check_plan, class_tasks, probe_store, read_rows
+from .downstream import Results, check_plan, probe_store, read_rows, store_tasks
 from .heads import HEADS
 from .information import MITable, mi_table
 from .run import *
@@ -197,7 +197,7 @@ class SeparateSettings:
 def _measure_separation(run, s, log):
     store = curves_for(run, grid_times(s.granularity))
     pairs = s.pairs or min(500, len(store.curves('test')) // 2)
-    table = separation(store, s.granularity, tasks=class_tasks(store, log=log), pairs=pairs)
+    table = separation(store, s.granularity, tasks=store_tasks(store, log=log), pairs=pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
     log(f'{pairs} pairs of test images at {points_text(table.n_times[0])}')
 

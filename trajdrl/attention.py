@@ -168,7 +168,7 @@ def attend_store(
     **kwargs, # passed to `attend`: `lrs`, `seeds`, `epochs`, `bs`, `retrain`, `bf16`, `device`, and to the head
 ) -> pd.DataFrame: # one row a task, time and seed
     "`attend` for each task of a trajectory store"
-    tasks, curves = store_tasks(store, tasks), {k: store.curves(k, granularity) for k in ('train', 'valid', 'test')}
+    tasks, curves = store_tasks(store, tasks, log), {k: store.curves(k, granularity) for k in ('train', 'valid', 'test')}
     times, labels, arrays = curves['train'].times, {k: store.labels(k) for k in curves}, {k: np.asarray(c) for k, c in curves.items()}
     if log: log = _time_left(log, out, [dict(task=str(t), head='attention', granularity=len(times) - 1) for t in tasks])
     data = {t: [a for k in curves for a in (arrays[k], labels[k][t])] for t in tasks}

@@ -328,22 +328,16 @@ def time_left(
 # %% ../nbs/09_downstream.ipynb #598e07fc
 def store_tasks(
     store, # a trajectory store
-    tasks=None, # names, or one name; all if `None`
-    numbers:bool=True, # also those of numbers? else they are skipped
-    log=None, # takes a line on those that are skipped
+    tasks=None, # names, or one name; all that can be read if `None`
+    log=None, # takes a line on those that cannot be
 ) -> list:
     "The tasks asked for, each known to the store and with two classes at least, or of numbers"
     if not hasattr(store, 'vocabs'): refuse('store', store, 'a TrajectoryStore')
-    good, tasks = [t for t in store.tasks if len(store.vocabs[t]) != 1], in_order(store.tasks if tasks is None else tasks)
-    skipped = [] if numbers else [t for t in tasks if t in good and not len(store.vocabs[t])]
-    if skipped: good, tasks = ([t for t in ts if t not in skipped] for ts in (good, tasks))
-    if skipped and log: log(f'skipped, since this needs classes: {", ".join(skipped)} (numbers)')
+    good = [t for t in store.tasks if len(store.vocabs[t]) != 1]
+    if tasks is None and log and len(good) < len(store.tasks): log(f'left out, since all images are of one class: {", ".join(t for t in store.tasks if t not in good)}')
+    tasks = in_order(good if tasks is None else tasks)
     if not tasks or not set(tasks) <= set(good): refuse('tasks', tasks, f'some of those with two classes at least: {", ".join(good) or "none"}')
     return tasks
-
-def class_tasks(store, tasks=None, log=None): # as of `store_tasks`
-    "The tasks asked for that have classes; of all, those with two at least"
-    return store_tasks(store, [t for t in store.tasks if len(store.vocabs[t]) != 1] if tasks is None else tasks, False, log)
 
 # %% ../nbs/09_downstream.ipynb #94871b68
 @door(heads=_NAMES, out=PATH, log=LOG)
@@ -358,7 +352,7 @@ def probe_store(
     **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`, `keep`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store; what reads a point is trained once for all grids"
-    tasks = store_tasks(store, tasks)
+    tasks = store_tasks(store, tasks, log)
     ks = None if granularity is None else in_order(granularity)
     curves = {k: store.curves(k, ks and union_times(*ks)) for k in ('train', 'valid', 'test')}
     times, done, labels = curves['train'].times, Results(out), {k: store.labels(k) for k in curves}

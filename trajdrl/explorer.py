@@ -25,12 +25,12 @@ from sklearn.neighbors import NearestNeighbors
 from .looks import TimesTable
 from .report import slug
 from .run import Run
-from .core import as_device, door, label_text, of_kind, one_of, PATH, Rule, whole
+from .core import as_device, door, label_text, of_kind, one_of, PATH, refuse, Rule, whole
 from .data import load_data, to_float
 from .encoder import Encoder, pretrained_names
 from .files import read_image
-from .downstream import class_tasks
-from .oneimage import _ATTENTION, _FIT, _MARK, _shown_classes, _GREEN, _GREY, _picture, _picture_row, _plot_attention, _plot_classes, _TaskHeads
+from .downstream import store_tasks
+from .oneimage import _ATTENTION, _FIT, _MARK, _shown_classes, _GREEN, _GREY, _picture, _picture_row, _plot_attention, _plot_classes, _plot_numbers, _TaskHeads
 from .heads import standardise
 from .predict import kept_heads, open_head
 from .sampling import decode
@@ -70,7 +70,7 @@ class Explorer:
         self.encoder, self.data = (None, None) if self.imported else (self.run.encoder(), self.run.load()) # says so where the training is not finished
         self.store, self.axis = self.run.store(), self.run.axis()
         self.mean, self.std = (np.array(a) for a in (self.store.mean, self.store.std)) # (T, d)
-        self.tasks = class_tasks(self.store, log=print)
+        self.tasks = store_tasks(self.store, log=print)
         self.known, self.own, self.decodes, self.read, self.networks = self.store.labels('test'), {}, {}, {}, None
         self.n = self.store.splits['test'].stop - self.store.splits['test'].start
 
@@ -105,9 +105,13 @@ def pixels(self:Explorer,
 @patch
 def labels(self:Explorer,
     i, # number of a test image, or name of an added one
-) -> dict: # task -> class name
+) -> dict: # task -> class name, or number
     "What is known to be in an image: nothing, for an added one"
-    return {} if self._own(i) else {t: self.store.vocabs[t][self.known[t][i]] for t in self.tasks}
+    return {} if self._own(i) else {t: self._named(t, self.known[t][[i]])[0] for t in self.tasks}
+
+@patch
+def _named(self:Explorer, task, y): # class numbers -> names; numbers stay
+    return np.array(names)[y].tolist() if (names := self.store.vocabs[task]) else y.tolist()
 
 # %% ../nbs/16_explorer.ipynb #d9158970
 @patch
@@ -158,7 +162,7 @@ def neighbours(self:Explorer,
     t, # a time of the store
     k:int=6, # how many
     among:str='train', # which images: train, valid or test
-) -> pd.DataFrame: # row among those images, distance, and the class in each task; nearest first
+) -> pd.DataFrame: # row among those images, distance, and the class or number in each task; nearest first
     "The images whose codes at `t` are nearest to that of image `i`, itself left out"
     c, split = self.at(t), self.store.splits[one_of(self.store.splits)('among', among)]
     itself = i if among == 'test' and not self._own(i) else -1
@@ -167,7 +171,7 @@ def neighbours(self:Explorer,
     search = NearestNeighbors(n_neighbors=k + (itself >= 0), algorithm='brute').fit(x.numpy())
     far, rows = (a[0] for a in search.kneighbors(self.curve(i)[c][None].numpy()))
     far, rows = far[rows != itself][:k], rows[rows != itself][:k]
-    known = {t: np.array(self.store.vocabs[t])[y[rows]] for t, y in self.store.labels(among).items() if t in self.tasks}
+    known = {t: self._named(t, y[rows]) for t, y in self.store.labels(among).items() if t in self.tasks}
     return pd.DataFrame(dict(row=rows, distance=far / x.shape[1]**.5, **known))
 
 # %% ../nbs/16_explorer.ipynb #f9a30c17
@@ -231,7 +235,7 @@ def heads(self:Explorer,
         try: found.save(file, origin)
         except OSError as e:
             if log: log(f'The heads of {task} cannot be kept in {file.parent} ({e.strerror or e}).')
-    if kept := self._kept(task): found.points, found.acc = kept.stack, {**found.acc, 'points': kept.valid_acc}
+    if kept := self._kept(task): found.points, found.acc, found.units = kept.stack, {**found.acc, 'points': kept.valid_acc}, kept.unit and {**found.units, 'points': kept.unit}
     return self.read.setdefault(task, found)
 
 # %% ../nbs/16_explorer.ipynb #29c5df1f
@@ -262,8 +266,18 @@ def probabilities(self:Explorer,
     log=None, # takes a line of progress
 ) -> np.ndarray: # float32 (T + 1, classes): of each time, and of the whole curve
     "The probability of each class, as read from the code at each time and from the whole curve"
-    heads, z = self.heads(task, log), self.curve(i)
-    return torch.cat([heads.points(z[:, None])[:, 0], heads.curve(z[None])]).softmax(-1).detach().numpy()
+    if not self.store.vocabs[one_of(self.tasks)('task', task)]: refuse('task', task, 'a task of classes: a number has no probabilities; numbers and along_t read it')
+    return self.heads(task, log).read(self.curve(i))
+
+@patch
+def numbers(self:Explorer,
+    i, # number of a test image, or name of an added one
+    task:str, # one of `tasks`, of numbers
+    log=None, # takes a line of progress
+) -> np.ndarray: # float64 (T + 1,): of each time, and of the whole curve
+    "The number of a task, as read from the code at each time and from the whole curve"
+    if self.store.vocabs[one_of(self.tasks)('task', task)]: refuse('task', task, 'a task of numbers: this one has classes; probabilities and along_t read it')
+    return self.heads(task, log).read(self.curve(i))
 
 # %% ../nbs/16_explorer.ipynb #da20a8d3
 @patch
@@ -279,12 +293,14 @@ def along_t(self:Explorer,
     i, # number of a test image, or name of an added one
     task:str, # one of `tasks`
     log=None, # takes a line of progress
-) -> pd.DataFrame: # time ('curve' in the last row), predicted, probability, right (`None` if it is not known)
-    "The predicted class and its probability at each time, and from the whole curve"
-    p, names, true = self.probabilities(i, task, log), np.array(self.store.vocabs[task]), self.labels(i).get(task)
+) -> pd.DataFrame: # time ('curve' in the last row), predicted, probability, right (`None` if it is not known); of numbers predicted, true (`None`)
+    "The predicted class and its probability at each time, and from the whole curve; or the predicted number, and the true one"
+    times, names, true = [*self.times, 'curve'], np.array(self.store.vocabs[one_of(self.tasks)('task', task)]), self.labels(i).get(task)
+    if not len(names): return pd.DataFrame(dict(time=times, predicted=self.numbers(i, task, log), true=true))
+    p = self.probabilities(i, task, log)
     predicted = names[p.argmax(1)]
     right = None if true is None else predicted == true
-    return pd.DataFrame(dict(time=[*self.times, 'curve'], predicted=predicted, probability=p.max(1), right=right))
+    return pd.DataFrame(dict(time=times, predicted=predicted, probability=p.max(1), right=right))
 
 # %% ../nbs/16_explorer.ipynb #e570313c
 class _ExplorerPage:
@@ -344,11 +360,11 @@ def mark(self:_ExplorerPage):
 # %% ../nbs/16_explorer.ipynb #a96be70e
 @patch
 def label_lines(self:_ExplorerPage, labels:dict, like:dict=None, most:int=4) -> list: # pairs of text and style
-    "Lines with the classes of an image, that of the chosen task first"
+    "Lines with the classes and numbers of an image, that of the chosen task first"
     task = self.task.value
     same = like is not None and task in like and like[task] == labels[task]
     order = [task, *(t for t in labels if t != task)][:most] if labels else []
-    text = lambda t: f'{t} {labels[t]}' if labels[t] in ('no', 'yes') else labels[t]
+    text = lambda t: f'{t} {labels[t]:.6g}' if not self.ex.store.vocabs[t] else f'{t} {labels[t]}' if labels[t] in ('no', 'yes') else labels[t]
     return [(text(t), 'font-weight:600;' + _GREEN * same if t == task else _GREY) for t in order]
 
 @patch
@@ -374,28 +390,46 @@ def near_html(self:_ExplorerPage) -> str:
 # %% ../nbs/16_explorer.ipynb #99d660eb
 @patch
 def chart(self:_ExplorerPage) -> Figure:
-    "Attention and class along t, for the chosen image, task and time"
-    ex, task, t, point = self.ex, self.task.value, self.t.value, 'point' if self.ex.imported else 'time'
-    p, names, true = ex.probabilities(self.chosen, task, self.say), ex.store.vocabs[task], ex.labels(self.chosen).get(task)
-    rows, title = len(_shown_classes(p)), dict(loc='left', fontsize=10, fontweight='bold')
+    "Attention, and class or number along t, for the chosen image, task and time"
+    ex, task, t, acc = self.ex, self.task.value, self.t.value, self.ex.heads(self.task.value, self.say).acc
+    number, title = not ex.store.vocabs[task], dict(loc='left', fontsize=10, fontweight='bold')
+    rows = 5 if number else len(_shown_classes(ex.probabilities(self.chosen, task)))
     fig = Figure(figsize=(10, 2.9 + .24*rows), dpi=150)
     above, below = fig.subplots(2, height_ratios=(6, 1 + rows), sharex=True)
-    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: where attention looks in this {self.what}', **title)
-    if looks := [float(o) for o in self.looks]:
-        above.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', transform=above.get_xaxis_transform(), label='learned times')
-    acc = ex.heads(task).acc
-    if ex.imported: above.plot(range(len(ex.times)), acc['points'], 'o-', ms=4, color='k', transform=above.get_xaxis_transform(), label='accuracy of each point, from 0 to 1')
-    above.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=3, fontsize=8, frameon=False)
-    _plot_classes(p[:-1], names, ex.times, t, None if true is None else names.index(true), below)
-    below.set_title(f'{label_text(task)}: what each {point} says, in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})', **title)
-    acc = ex.heads(task).acc
-    told = f"Right for validation {self.what}s: {at_point(t)} in {acc['points'][ex.at(t)]:.0%}, the whole curve in {acc['curve']:.0%}"
-    fig.text(.995, .02, told, ha='right', fontsize=8, color='#555')
+    _plot_attention(ex.profile(self.chosen, task), t, above).set_title(f'{label_text(task)}: attention in this {self.what}', **title)
+    self._chart_marks(above, acc, 'R²' if number else 'accuracy')
+    below.set_title(f'{label_text(task)}: what each {"point" if ex.imported else "time"} says' + (self._chart_numbers if number else self._chart_classes)(below), **title)
+    score = 'R² on validation {}s: {}: {:.0%}, the whole curve: {:.0%}' if number else 'Right for validation {}s: {} in {:.0%}, the whole curve in {:.0%}'
+    fig.text(.995, .02, score.format(self.what, at_point(t), acc['points'][ex.at(t)], acc['curve']), ha='right', fontsize=8, color='#555')
     below.set_xlabel(axis_text() if ex.imported else 'diffusion time t')
-    longest = max(len(o.get_text()) for o in below.get_yticklabels())
+    longest = max([9 * number, *(len(o.get_text()) for o in below.get_yticklabels())])
     fig.subplots_adjust(.052 + .0075*longest, .115, .995, .935, hspace=.42)
     fig.align_ylabels()
     return fig
+
+# %% ../nbs/16_explorer.ipynb #81408443
+@patch
+def _chart_marks(self:_ExplorerPage, ax, acc, score):
+    "Learned times, and for imported codes how well each point is read, over the attention"
+    ex, at = self.ex, dict(transform=ax.get_xaxis_transform())
+    if looks := [float(o) for o in self.looks]:
+        ax.plot(np.interp(looks, [float(o) for o in ex.times], range(len(ex.times))), [.95] * len(looks), 'v', color='#17803d', label='learned times', **at)
+    if ex.imported: ax.plot(range(len(ex.times)), np.clip(acc['points'], 0, 1), 'o-', ms=4, color='k', label=f'{score} of each point (0 to 1)', **at)
+    ax.legend(loc='lower right', bbox_to_anchor=(1.004, .98), ncols=4, fontsize=8, frameon=False)
+
+@patch
+def _chart_classes(self:_ExplorerPage, ax) -> str: # the rest of its title
+    ex, task = self.ex, self.task.value
+    p, names, true = ex.probabilities(self.chosen, task), ex.store.vocabs[task], ex.labels(self.chosen).get(task)
+    _plot_classes(p[:-1], names, ex.times, self.t.value, None if true is None else names.index(true), ax)
+    return f', in per cent; the whole curve says {label_text(names[p[-1].argmax()])} ({p[-1].max():.0%})'
+
+@patch
+def _chart_numbers(self:_ExplorerPage, ax) -> str: # the rest of its title, which the legend says
+    ex, task = self.ex, self.task.value
+    ax = _plot_numbers(ex.numbers(self.chosen, task), ex.times, self.t.value, ex.labels(self.chosen).get(task), ax, label='one point' if ex.imported else 'one time')
+    ax.legend(loc='lower right', bbox_to_anchor=(1.004, .97), ncols=3, fontsize=8, frameon=False)
+    return ''
 
 # %% ../nbs/16_explorer.ipynb #f3377cd6
 @patch
@@ -403,7 +437,8 @@ def chart_html(self:_ExplorerPage) -> str:
     "The charts as one picture, described for those who cannot see it"
     out, seen = io.BytesIO(), self.ex.along_t(self.chosen, self.task.value, self.say)
     self.chart().savefig(out, format='png')
-    told = ', '.join(f'{point_text(r.time)}: {r.predicted} ({r.probability:.0%})' for r in seen[:-1].itertuples())
+    says = lambda r: f'{r.predicted} ({r.probability:.0%})' if 'probability' in seen else f'{r.predicted:.6g}'
+    told = ', '.join(f'{point_text(r.time)}: {says(r)}' for r in seen[:-1].itertuples())
     src = 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
     style = 'width:1000px;max-width:100%;margin:8px 0 0;background:white'
     return fx.to_xml(fx.Img(src=src, alt=f'Predicted {self.task.value} along {axis_text()}: {told}', style=style))

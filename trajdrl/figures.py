@@ -275,7 +275,7 @@ def attribute_figure(t:Tables, dataset:str) -> Figure:
             ax.errorbar(100*g['mean'], np.arange(len(tasks)) + .2*i, xerr=100*np.nan_to_num(g.hi - g['mean']), fmt='o', ms=3, label=head)
         ax.plot(100*g.chance, np.arange(len(tasks)), 'k|', label='chance')
         ax.set_yticks(range(len(tasks)), map(label_text, tasks), fontsize=7)
-        ax.set(xlabel=f'test {score_of(df)} (%)', xlim=(0, 102), ylim=(len(tasks), -1))
+        ax.set(xlabel=f'test {score_of(df)} (%)', xlim=(0 if score_of(df) == 'accuracy' else None, 102), ylim=(len(tasks), -1))
         ax.legend(fontsize=7)
     return panels([''], _encoders(df), draw, (3.6, 1.2 + .17*len(tasks)), legend=True)
 

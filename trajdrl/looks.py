@@ -21,10 +21,10 @@ from torch import nn
 from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, grid_times, _first_rows
 from .attention import AttentionTable, attend_store
 from .core import *
-from .core import door, in_order, label_text, LOG, one_of, SEED, SEEDS, whole
+from .core import door, in_order, label_text, LOG, one_of, refuse, SEED, SEEDS, whole
 from .disk import Table
 from .curve import span_times
-from .downstream import class_tasks, time_left
+from .downstream import score_of, store_tasks, time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
 from .sources import at_point, points_text
@@ -32,6 +32,8 @@ from .times import *
 from .times import _LRS, _SPLITS, CurveSet
 
 # %% ../nbs/15b_looks.ipynb #bc4fb9a6
+_SURE = 'a task of classes: the reader stops where a class is probable enough, and a number has no probability'
+
 class _Walk(nn.Module):
     "Reads a curve at times that it chooses one after the other"
     def __init__(self, curves, n_classes, hidden=128, first=.5, waves=4, seed=0):
@@ -73,6 +75,7 @@ def learn_walk(
     seed:int=0, # of weights and batches
 ) -> dict: # split -> scores (n, K, classes), times (n, K), labels (n,)
     "What a reader that chooses its times one by one answers after each of them"
+    if not curves.n_classes[one_of(curves.tasks)('task', task)]: refuse('task', task, _SURE)
     walk = _Walk(curves, curves.n_classes[task], hidden, first, seed=seed).to(curves.device)
     (x, y), order = (curves.x['train'], curves.y[task]['train']), torch.Generator().manual_seed(seed)
     opt, steps, best = torch.optim.Adam(walk.parameters(), lr, betas=(.9, .99)), epochs * math.ceil(len(y) / bs), (-1, None)
@@ -222,7 +225,7 @@ def compare_times(
     dim:int=64, # width of the Transformer
     log=None, # called with one line for each finished method, K and head
 ) -> pd.DataFrame: # columns of `TimesTable`
-    "Accuracy of heads at the times that each method chooses, at equal K"
+    "Accuracy, or R² of numbers, of heads at the times that each method chooses, at equal K"
     table, tasks, Ks = TimesTable(out), list(curves.tasks if tasks is None else in_order(tasks)), sorted(in_order(Ks))
     for t in tasks: one_of(curves.tasks)('tasks', t)
     for K in Ks: whole(1, len(curves.times))('K', K)
@@ -230,6 +233,9 @@ def compare_times(
     known = [*METHODS, 'variable']
     methods = [m for m in known if m != 'attention' or attention is not None] if methods is None else in_order(methods)
     for m in methods: one_of(known)('methods', m)
+    if 'variable' in methods and (numbers := [t for t in tasks if not curves.n_classes[t]]):
+        if methods == ['variable'] and numbers == tasks: refuse('tasks', tasks, _SURE)
+        if log: log(f'variable is left out for {", ".join(numbers)}: it takes {_SURE}')
     kw = dict(epochs=epochs, bs=bs, hidden=hidden, dim=dim, lrs=tuple(lrs), seeds=list(seeds), starts=starts, refine=refine)
     facts = ''.join(f'{k}={v}; ' for k, v in dict(kw, T=len(curves.times), n=len(curves.x['train'])).items())
     jobs = [(m, K, h) for h in in_order(heads) for m in methods for K in Ks if m != 'variable' and (m != 'attention' or K <= attention.time.nunique())]
@@ -242,14 +248,16 @@ def _compared(curves, table, tasks, jobs, facts, kw, log):
     shared = f'tasks={" ".join(tasks)}; ' # of a model for all tasks
     facts = {(m, K, h): [facts + shared * (m == 'conditioned'), facts + shared * (m == 'conditioned' or h == 'mlp_shared')] for m, K, h in jobs} # of the choice, of the rows
     find = lambda t, m, K, h: table.find(dict(task=t, method=m, K=K, head=h), settings=[facts[m, K, h][1]])
-    lacks = {j: ts for j in jobs if (ts := [t for t in tasks if not len(find(t, *j))])}
+    of = {j: [t for t in tasks if j[0] != 'variable' or curves.n_classes[t]] for j in jobs} # the tasks that it can read
+    lacks = {j: ts for j in jobs if (ts := [t for t in of[j] if not len(find(t, *j))])}
     if log: log = time_left(log, [(m, h) for m, _, h in lacks])
     for (m, K, h), ts in lacks.items():
         choice, settings = facts[m, K, h]
         rows = _variable_rows(curves, table, ts, K, kw) if m == 'variable' else _method_rows(curves, table, ts, m, K, h, choice, kw)
-        table.add(rows := rows.assign(method=m, K=K, head=h, settings=settings)[list(TimesTable.columns)])
+        rows = rows.assign(method=m, K=K, head=h, settings=settings)
+        table.add(rows := rows[[c for c in (*TimesTable.columns, 'n_classes') if c in rows]])
         if log: log(_times_line(rows))
-    return pd.concat([find(t, *j) for j in jobs for t in tasks], ignore_index=True)
+    return pd.concat([find(t, *j) for j in jobs for t in of[j]], ignore_index=True)
 
 # %% ../nbs/15b_looks.ipynb #41ae34af
 def _chosen(curves, table, tasks, method, K, facts, kw): # -> sets by task, what the search cost, seconds a task
@@ -286,15 +294,15 @@ def _variable_rows(curves, table, tasks, K, kw):
 # %% ../nbs/15b_looks.ipynb #8a29c98f
 def _times_line(rows):
     "One line on a finished job"
-    acc, r = ', '.join(f'{t} {a:.1%}' for t, a in rows.groupby('task', sort=False).test_acc.mean().items()), rows.iloc[0]
+    acc, r = ', '.join(f'{t} {g.test_acc.mean():.1%}' + ' (R²)' * (score_of(g) == 'R²') for t, g in rows.groupby('task', sort=False)), rows.iloc[0]
     return f'{r.method}, K = {r.K}, {r["head"]}: {acc}; chosen in {r.seconds:.1f} s a task'
 
 # %% ../nbs/15b_looks.ipynb #4d7e3f42
 def times_summary(
     df:pd.DataFrame, # rows of `compare_times`
-) -> pd.DataFrame: # task, method, K, head, times, reads, searched, seconds, valid_acc, test_acc
+) -> pd.DataFrame: # task, method, K, head, times, reads, searched, seconds, valid_acc, test_acc; with a task of numbers also n_classes, 0 for it
     "Means over heads; `random` is also over its draws, and `random_best` is the draw that is best on validation"
-    key, numbers = ['task', 'method', 'K', 'head'], ['reads', 'searched', 'seconds', 'valid_acc', 'test_acc']
+    key, numbers = ['task', 'method', 'K', 'head'], ['reads', 'searched', 'seconds', 'valid_acc', 'test_acc'] + ['n_classes'] * ('n_classes' in df)
     sets = df.groupby([*key, 'draw'], sort=False).agg({'times': 'first', **dict.fromkeys(numbers, 'mean')}).reset_index()
     drawn = sets[sets.method == 'random']
     best = drawn.loc[drawn.groupby(['task', 'K', 'head']).valid_acc.idxmax()].assign(method='random_best')
@@ -304,7 +312,7 @@ def times_summary(
 # %% ../nbs/15b_looks.ipynb #4fe6b4a5
 def times_gain(
     df:pd.DataFrame, # rows of `compare_times`, of one encoder or several
-    method:str='learned', # whose accuracy
+    method:str='learned', # whose accuracy, or R²
     against:str='uniform', # minus whose
     head:str='mlp_joined', # which head reads
 ) -> pd.DataFrame: # task, K, gain, lo, hi, p, n
@@ -323,13 +331,13 @@ def plot_methods(
     head:str='mlp_joined', # which head's accuracies; the walk of `variable` stands beside each
     **kwargs, # passed to `plot`
 ):
-    "Accuracy against the number of encoder evaluations, method by method"
+    "Accuracy, or R² of a task of numbers, against the number of encoder evaluations, method by method"
     if ax is None: ax = plt.subplots(figsize=(4.8, 3.2), dpi=90)[1]
     s = times_summary(df[(df.task == one_of(df.task.unique())('task', task)) & df['head'].isin([head, 'walk'])])
     for m, rows in s.groupby('method', sort=False):
         rows = rows.sort_values('reads')
         ax.plot(rows.reads, 100 * rows.test_acc, **{'marker': '.', 'color': _LINES.get(m), 'label': m.replace('_', ' '), **kwargs})
-    ax.set(xlabel='encoder evaluations an image', ylabel='test accuracy (%)', title=label_text(task))
+    ax.set(xlabel='encoder evaluations an image', ylabel=f'test {score_of(s)} (%)', title=label_text(task))
     ax.legend(fontsize=7)
     return ax
 
@@ -339,7 +347,7 @@ def accuracy_along(
     tasks=None, # which tasks; all if `None`
     **kwargs, # passed to `read_times`
 ) -> pd.DataFrame: # task, time, seed, test_acc, ...
-    "Accuracy of heads that read one time, for each cached time"
+    "Accuracy, or R² of numbers, of heads that read one time, for each cached time"
     sets = [(t, (s,)) for t in (curves.tasks if tasks is None else in_order(tasks)) for s in curves.times]
     rows = read_times(curves, sets, **kwargs)
     return rows.assign(time=rows.set.map(lambda i: str(sets[i][1][0])))
@@ -354,11 +362,12 @@ def plot_times(
     ax=None, # matplotlib axes; new ones if `None`
     **kwargs, # passed to `plot`, for the accuracy along t
 ):
-    "Where along t a task looks: its learned times, a row for each K, over the accuracy along t and the attention profile"
+    "Where along t a task looks: its learned times, a row for each K, over the accuracy (or R²) along t and the attention profile"
     if ax is None: ax = plt.subplots(figsize=(4.8, 3.2), dpi=90)[1]
     sets = df[(df.task == task) & (df.method == method)].drop_duplicates('K').sort_values('K')
+    score = score_of(df[df.task == task])
     over_t = lambda rows, value: (m := rows[rows.task == task].groupby('time')[value].mean()).set_axis([float(Fraction(t)) for t in m.index]).sort_index()
-    if along is not None: ax.plot(100 * over_t(along, 'test_acc'), **{'color': 'C0', 'label': 'accuracy of one time', **kwargs})
+    if along is not None: ax.plot(100 * over_t(along, 'test_acc'), **{'color': 'C0', 'label': f'{score} of one time', **kwargs})
     low, high = ax.get_ylim()
     if attention is not None and len(attention):
         a = over_t(attention, 'attention')
@@ -366,7 +375,7 @@ def plot_times(
     for i, (K, times) in enumerate(zip(sets.K, sets.times)):
         t = [float(Fraction(t)) for t in times.split()]
         ax.plot(t, [high + (.07 + .08*i) * (high - low)] * len(t), 'v', ms=4, color=f'C{i + 1}', label=f'{method} times, K = {K}')
-    ax.set(xlabel='diffusion time t', ylabel='test accuracy (%)', xlim=(-.03, 1.03), ylim=(low, high + (.04 + .08*len(sets)) * (high - low)), title=label_text(task))
+    ax.set(xlabel='diffusion time t', ylabel=f'test {score} (%)', xlim=(-.03, 1.03), ylim=(low, high + (.04 + .08*len(sets)) * (high - low)), title=label_text(task))
     ax.legend(fontsize=7)
     return ax
 
@@ -400,7 +409,7 @@ def measure_times(
     store, own, refine = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), run.settings, 0 if run.imported else s.refine
     from_images = () if run.imported else (run.encoder(), _first_rows(run.load(), s.n_train, s.n_test))
     if s.refine > refine: log('to refine points takes the encoder, and is left out')
-    tasks, kw = class_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
+    tasks, kw = store_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:
@@ -411,7 +420,7 @@ def measure_times(
     compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', **kw, starts=s.starts, refine=refine, attention=attention, heads=s.heads, dim=own.transformer_dim, log=log)
 
 ANALYSES['times'] = Analysis(TimesSettings, measure_times,
-    'Times of the curve learned for each task, beside other ways to choose them: accuracy of heads that read K times.' + AGAIN,
+    'Times of the curve learned for each task, beside other ways to choose them: accuracy (R² of numbers) of heads that read K times.' + AGAIN,
     dict(times=TableFile('times.csv', ['method', 'times', 'test_acc'], 'trajdrl_times DIR', lambda f: TimesTable(f).rows),
          times_along=TableFile('times_along.csv', ['time', 'test_acc'], 'trajdrl_times DIR', lambda f: _AlongTable(f).rows),
          times_attention=TableFile('times_attention.csv', ['time', 'attention'], 'trajdrl_times DIR', lambda f: AttentionTable(f).rows)))

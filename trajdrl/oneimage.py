@@ -22,6 +22,7 @@ from safetensors.torch import save
 from .attention import fit_heads, read_head
 from .core import label_text
 from .disk import known, save_bytes
+from .downstream import _in_unit, _unit
 from .heads import MLPStack, TransformerHead
 from .sources import point_text
 from .sweep import SeedLoader, Sweep, fit_sweep, sweep_learner
@@ -33,11 +34,11 @@ _ATTENTION = dict(dim=128, ff=256, n_layers=1, query_sees_itself=False) # of the
 def _fit_points(
     train, # curves (n, T, d) on one scale, and labels (n,)
     valid, # the same, to choose the epoch by
-    n_classes:int, # number of classes
+    n_classes:int, # number of classes; 0: numbers
     lr:float=2e-3, # learning rate
     epochs:int=8, # passes over the training curves
     bs:int=128, # batch size
-): # the stack, a member for each time; and the validation accuracies (T,)
+): # the stack, a member for each time; and the validation accuracies (T,), or R² of numbers
     "An MLP for each time, each at its best epoch"
     T, d = train[0].shape[1:]
     model = Sweep('mlp', d, n_classes, 1, (0,), T)
@@ -48,13 +49,14 @@ def _fit_points(
 # %% ../nbs/15c_oneimage.ipynb #7d4b6679
 class _TaskHeads:
     "The heads of one task: `curve`, which attends, and `points`, an MLP for each time; `mean` (T,) is the attention over validation images"
-    def __init__(self, T:int, d:int, n_classes:int):
-        self.curve = TransformerHead(d, n_classes, positions=range(T), **_ATTENTION).eval()
-        self.points = MLPStack([0]*T, d, n_classes).eval()
-        self.mean, self.acc = torch.zeros(T), {}
+    def __init__(self, T:int, d:int, n_classes:int): # n_classes 0: numbers
+        self.curve = TransformerHead(d, n_classes or 1, positions=range(T), **_ATTENTION).eval()
+        self.points = MLPStack([0]*T, d, n_classes or 1).eval()
+        self.mean, self.acc, self.units = torch.zeros(T), {}, None # of numbers, what `points` and `curve` call 0 and 1
 
     def fit(self, train, valid, n_classes):
         "Trains both kinds of heads"
+        if unit := _unit(train[1]): self.units, train, valid = dict(points=unit, curve=unit), *((x, _in_unit(y, unit)) for x, y in (train, valid))
         heads, chosen = fit_heads(train, valid, n_classes, range(len(self.mean)), lrs=(2e-3,), seeds=(0,), device='cpu', **_FIT, **_ATTENTION)
         self.curve, mean = heads[0], read_head(heads[0], *valid)[1]
         self.points, acc = _fit_points(train, valid, n_classes, **_FIT)
@@ -67,7 +69,7 @@ def save(self:_TaskHeads, file, origin:str):
     "Writes the heads"
     parts = dict(curve=self.curve.state_dict(), points=self.points.state_dict(), attention=dict(mean=self.mean))
     flat = {f'{k}.{n}': v.contiguous() for k, part in parts.items() for n, v in part.items()}
-    save_bytes(file, save(flat, dict(origin=origin, acc=json.dumps(self.acc))))
+    save_bytes(file, save(flat, dict(origin=origin, acc=json.dumps(self.acc), units=json.dumps(self.units))))
 
 @patch
 def load(self:_TaskHeads, file, origin:str) -> bool:
@@ -77,9 +79,18 @@ def load(self:_TaskHeads, file, origin:str) -> bool:
         if note.get('origin') != origin: return False
         part = lambda k: {n.removeprefix(f'{k}.'): v for n, v in flat.items() if n.startswith(f'{k}.')}
         self.curve.load_state_dict(part('curve')), self.points.load_state_dict(part('points'))
-        self.mean, self.acc = flat['attention.mean'], json.loads(note['acc'])
+        self.mean, self.acc, self.units = flat['attention.mean'], json.loads(note['acc']), json.loads(note.get('units', 'null'))
         return True
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError): return False
+
+@patch
+@torch.no_grad()
+def read(self:_TaskHeads, z): # one curve (T, d) -> (T + 1, classes): of each time, and of the whole curve; numbers (T + 1,)
+    "Probabilities, or numbers in their own unit"
+    out = torch.cat([self.points(z[:, None])[:, 0], self.curve(z[None])])
+    if not self.units: return out.softmax(-1).numpy()
+    mean, std = np.array([self.units['points']] * len(z) + [self.units['curve']]).T
+    return mean + std * out[:, 0].double().numpy()
 
 # %% ../nbs/15c_oneimage.ipynb #c9c3b38b
 _MARK, _PLAIN = '#d9480f', '#9db8de'
@@ -125,6 +136,19 @@ def _plot_classes(p:np.ndarray, names, times, t=None, true:int=None, ax=None, **
         ax.text(i, rows.index(c), f'{100*p[i, c]:.0f}', ha='center', va='center', fontsize=8, color='white' if p[i, c] > .6 else 'black')
     _time_axis(ax, times)
     if t in times: ax.add_patch(Rectangle((times.index(t) - .48, -.48), .96, len(rows) - .04, fill=False, ec=_MARK, lw=2))
+    return ax
+
+# %% ../nbs/15c_oneimage.ipynb #9e79f0d6
+def _plot_numbers(numbers:np.ndarray, times, t=None, true:float=None, ax=None, **kwargs): # (T + 1,), the last of the whole curve
+    "The number that each time reads, that of the whole curve, and the true one"
+    if ax is None: ax = plt.subplots(figsize=(8, 2.2), dpi=90)[1]
+    if t in times: ax.axvspan(*np.array([-.5, .5]) + times.index(t), color=_MARK, alpha=.1, lw=0)
+    ax.plot(range(len(times)), numbers[:-1], **{'marker': 'o', 'ms': 4, 'color': 'C0', 'label': 'one time', **kwargs})
+    ax.axhline(numbers[-1], color='#333', lw=1.3, label=f'whole curve: {numbers[-1]:.6g}')
+    if true is not None: ax.axhline(true, color='#17803d', ls='--', lw=1.3, label=f'true value: {true:.6g}')
+    _time_axis(ax, times)
+    ax.ticklabel_format(axis='y', useOffset=False)
+    ax.set(ylabel='predicted number')
     return ax
 
 # %% ../nbs/15c_oneimage.ipynb #a15ab476

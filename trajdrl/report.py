@@ -367,8 +367,8 @@ _DECODED = ('Left: test images, and what the score network makes of the same noi
 _DISTANCE = 'Root mean squared distance over pixels, in units of [0, 1], with 95 % intervals over test images'
 
 # %% ../nbs/13_report.ipynb #c63a922f
-_LOOKED = dict(times_figure='Accuracy of heads that read K times of the curve, by the way in which the times were chosen.',
-               looks_figure='Learned times, over the accuracy of each single time and the attention profile.')
+_LOOKED = dict(times_figure='Accuracy (R² of numbers) of heads that read K times of the curve, by the way in which the times were chosen.',
+               looks_figure='Learned times, over the accuracy (R² of numbers) of each single time and the attention profile.')
 
 def _times_part(run):
     "What `trajdrl_times` left in the figures, if it was called"

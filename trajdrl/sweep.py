@@ -9,18 +9,21 @@ __all__ = []
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.progress import ProgressCallback # gives Learner its `no_bar` and `no_logging`
+from fastai.callback.schedule import ParamScheduler # gives it `fit_one_cycle` and `lr_find`
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
+from fastai.learner import AvgMetric, Learner, Metric
 from fastai.optimizer import OptimWrapper
-from fastcore.basics import patch, store_attr
+from fastcore.basics import patch, PrettyString, store_attr
 from fastcore.foundation import L
 from torch import nn
 
 from .blocks import free_pages
+from .core import as_codes, door, of_kind, refuse
 from .heads import *
 
 # %% ../nbs/08b_sweep.ipynb #f08487ef
@@ -28,12 +31,14 @@ class SeedLoader:
     "Batches `(s, b, T, d), (s, b)`: shuffled, one order a seed; or in order with s = 1 if `seeds` is `None`"
     def __init__(self,
         x:torch.Tensor, # codes (n, T, d)
-        y:torch.Tensor, # labels (n,)
+        y:torch.Tensor=None, # labels (n,), if they are known
         seeds=None, # one order of the rows for each
         bs:int=256, # batch size
     ):
-        self.x, self.y, self.seeds, self.bs, self.epoch = x, y, seeds, min(bs, len(x)), 0
+        x, y = (torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in (x, y))
+        self.x, self.y, self.seeds, self.bs, self.epoch = x, y, seeds, max(1, min(bs, len(x))), 0
 
+    def __repr__(self): return f'SeedLoader of {len(self.x)} curves, {"without" if self.y is None else "with"} labels'
     def __len__(self): return len(self.x) // self.bs if self.seeds else -(-len(self.x) // self.bs)
 
     def order(self): # (s, n)
@@ -46,7 +51,7 @@ class SeedLoader:
         rows = self.order().to(self.x.device)
         for i in range(len(self)):
             r = rows[:, i*self.bs:(i+1)*self.bs]
-            yield self.x[r], self.y[r]
+            yield (self.x[r],) if self.y is None else (self.x[r], self.y[r])
 
 # %% ../nbs/08b_sweep.ipynb #cab13789
 class OnDisk:
@@ -72,6 +77,24 @@ class OnDisk:
 
 def _each(x, f): return x.then(f) if isinstance(x, OnDisk) else f(x)
 
+# %% ../nbs/08b_sweep.ipynb #6bbc1317
+@patch
+def new(self:SeedLoader, dataset=None, shuffle=False, **kwargs): # as fastai calls it; always in order
+    return SeedLoader(self.x, self.y, None, self.bs) if dataset is None else dataset
+
+@patch
+def new_empty(self:SeedLoader): return SeedLoader(self.x[:0].clone(), None if self.y is None else self.y[:0].clone(), self.seeds, self.bs)
+
+@patch
+def one_batch(self:SeedLoader): return next(iter(self))
+
+@patch
+def to(self:SeedLoader, device):
+    self.x, self.y = self.x.to(device), None if self.y is None else self.y.to(device)
+    return self
+
+SeedLoader.dataset, SeedLoader.device = property(lambda self: self), property(lambda self: self.x.device)
+
 # %% ../nbs/08b_sweep.ipynb #57f7fbfb
 class Sweep(nn.Module):
     "All heads of one kind, (lrs, seeds, points) of them; at first a stack for each learning rate, members by seed and, for the MLP, by point"
@@ -92,6 +115,7 @@ class Sweep(nn.Module):
         self.stacks = nn.ModuleList(kind.make(of, d, n_classes or 1, **kwargs) for _ in range(n_lrs))
         for s in self.stacks: s.masks = self.stacks[0].masks # one mask serves all learning rates
         self.members = list(torch.arange(n_lrs * len(of)).view(n_lrs, -1)) # of each stack, counted through all learning rates, seeds and points
+        self.whole = True # are all there, in this order?
 
 # %% ../nbs/08b_sweep.ipynb #03a6ca00
 @patch
@@ -100,6 +124,8 @@ def at(self:Sweep, step): self.stacks[0].at(step)
 @patch
 def forward(self:Sweep, x): # (s, b, T, d), or (1, b, T, d) for all seeds -> (members, b, classes)
     "Class scores of all members, stack after stack"
+    d, points = self.stacks[0].d, self.shape[2] if self.by_point else None
+    if x.ndim != 4 or x.shape[3] != d or points and x.shape[2] != points: refuse('x', x, f'batches (s, b, {points or "T"}, {d}), as a SeedLoader gives them of curves (n, {points or "T"}, {d})')
     x = x.expand(len(self.seeds), *x.shape[1:])
     if self.by_point: x = x.transpose(1, 2).flatten(0, 1) # (seeds * points, b, d)
     return torch.cat([s(x[m % len(x)]) for s, m in zip(self.stacks, self.members)])
@@ -117,10 +143,16 @@ def labels(self:Sweep, y): # (s, b), or (1, b) for all seeds -> (members, b)
 # %% ../nbs/08b_sweep.ipynb #1e167017
 def _sweep_groups(model): return [list(s.parameters()) for s in model.stacks] # the parameters of each stack
 
-def _sweep_losses(pred, y): # scores (members, b, classes), labels (members, b) -> (members,)
-    "The mean cross-entropy of each member, or the mean squared error where labels are numbers"
-    if y.is_floating_point(): return F.mse_loss(pred[..., 0], y, reduction='none').mean(1)
-    return F.cross_entropy(pred.flatten(0, 1), y.flatten(), reduction='none').view(y.shape).mean(1)
+class _SweepLoss:
+    "The mean cross-entropy of each member, or the mean squared error where labels are numbers; and what fastai makes of scores"
+    def each(self, pred, y): # scores (members, b, classes), labels (members, b) -> (members, b)
+        if y.is_floating_point(): return F.mse_loss(pred[..., 0], y, reduction='none')
+        return F.cross_entropy(pred.flatten(0, 1), y.flatten(), reduction='none').view(y.shape)
+
+    def __call__(self, pred, y): return self.each(pred, y).mean(1) # (members,)
+    def activation(self, pred): return pred if pred.shape[-1] == 1 else pred.softmax(-1)
+    def decodes(self, pred): return pred[..., 0] if pred.shape[-1] == 1 else pred.argmax(-1) # classes, or numbers
+    def __repr__(self): return 'mean cross-entropy of each member, or mean squared error of numbers'
 
 def _sweep_hits(pred, y): # number of images each member gets right; of numbers, minus the sum of squared errors
     return -(pred[..., 0] - y).square().sum(1) if y.is_floating_point() else (pred.argmax(-1) == y).sum(1)
@@ -132,12 +164,13 @@ def _score(hits, y): # sums of `_sweep_hits` over images, and the labels of thes
 
 # %% ../nbs/08b_sweep.ipynb #38d48cd3
 class _SeedSteps(Callback):
-    "Keys the batch order to the epoch and the dropout to the step, gives each member its labels, and sums the `losses`"
+    "Keys the batch order to the epoch and the dropout to the step, gives each member its labels, and sums the `member_losses`"
     def before_train(self): self.dl.epoch = self.epoch
     def before_batch(self):
-        self.learn.yb = (self.model.labels(*self.yb),)
+        if self.yb: self.learn.yb = (self.model.labels(*self.yb),)
         if self.training: self.model.at(self.train_iter)
-    def after_loss(self): self.learn.losses, self.learn.loss_grad = self.loss_grad.detach(), self.loss_grad.sum()
+    def after_loss(self):
+        if self.yb: self.learn.member_losses, self.learn.loss_grad = self.loss_grad.detach(), self.loss_grad.sum()
 
 # %% ../nbs/08b_sweep.ipynb #04750160
 class _ClipMembers(Callback):
@@ -154,22 +187,46 @@ class _ClipMembers(Callback):
 # %% ../nbs/08b_sweep.ipynb #84eab613
 class KeepBest(Callback):
     "Each member's best epoch by validation accuracy: `acc`, `epochs` (lrs, seeds, points), and its weights then, `best`"
-    def before_fit(self):
-        self.run = not hasattr(self.learn, 'lr_finder')
+    fitting = False
+    def before_fit(self): self.run, self.fitting = not hasattr(self.learn, 'lr_finder'), False
+    def before_train(self): # before validations alone there is none
+        if not self.fitting: self._start()
+
+    def _start(self):
+        if not all(map(len, self.dls)): refuse('dls', 'loaders without a batch', 'curves to train and to choose by; what load_learner gives has none, so make a sweep_learner of its model')
+        if {*map(id, self.opt.all_params().itemgot(0))} != {*map(id, self.model.parameters())}: raise ValueError('the members of this sweep have changed since it was trained; give it a Learner of its own: sweep_learner(model, ...)')
+        self.fitting, self.model.whole = True, True
         self.acc, self.epochs = torch.full(self.model.shape, -torch.inf, dtype=torch.float64), torch.zeros(self.model.shape, dtype=torch.long)
         self.stopped = self.epochs.clone() # the epoch at which it left; 0 for those that stayed
         self.best = [torch.cat(ps).detach() for ps in zip(*_sweep_groups(self.model))] # each (all members, ...)
 
     def before_validate(self): self.hits = 0
     def after_batch(self):
-        if not self.training: self.hits = self.hits + _sweep_hits(self.pred, *self.yb)
+        if self.fitting and not self.training: self.hits = self.hits + _sweep_hits(self.pred, *self.yb)
 
     def after_validate(self):
+        if not self.fitting: return
         acc, m = _score(self.hits, self.dl.y), torch.cat(self.model.members)
         better = acc > self.acc.view(-1)[m]
         self.acc.view(-1)[m[better]], self.epochs.view(-1)[m[better]] = acc[better], self.epoch + 1
         for stack, m, rows in zip(self.model.stacks, self.model.members, better.split([len(s) for s in self.model.stacks])):
             for p, b in zip(stack.parameters(), self.best): b[m[rows]] = p.detach()[rows]
+
+    def after_fit(self):
+        if self.fitting: _all_at_best(self.learn, self.best, self.acc.shape[0])
+        self.fitting = False
+
+# %% ../nbs/08b_sweep.ipynb #3aed8433
+@torch.no_grad()
+def _all_at_best(learn, best, n_lrs): # after a fit
+    "Puts the best weights of all members, each (all members, ...), into the model, where those that left are back in their places"
+    model = learn.model
+    if not model.whole: # its parameters are made anew, and an optimiser for them when it is needed
+        model.members = list(torch.arange(len(best[0])).view(n_lrs, -1))
+        model.stacks = nn.ModuleList(model.stacks[0].take([model.seeds[i] for i in model.seed_rows(m)], [b[m] for b in best]) for m in model.members)
+        learn.opt = None
+    for ps, m in zip(_sweep_groups(model), model.members):
+        for p, b in zip(ps, best): p.copy_(b[m])
 
 # %% ../nbs/08b_sweep.ipynb #ce7fbd2d
 @torch.no_grad()
@@ -181,7 +238,7 @@ def _regroup(learn, members, lrs): # between two epochs: who stays, and the lear
     join = lambda of: [torch.cat([of(p) for p in ps]) for ps in zip(*_sweep_groups(model))] # each (members, ...)
     weights, mean, square = join(lambda p: p), *(join(lambda p: adam.state[p][k]) for k in ('exp_avg', 'exp_avg_sq'))
     step = next(iter(adam.state.values()))['step']
-    model.members = [members[lrs == lr] for lr in rates]
+    model.whole, model.members = False, [members[lrs == lr] for lr in rates]
     model.stacks = nn.ModuleList(model.stacks[0].take([model.seeds[i] for i in model.seed_rows(m)], [w[row[m]] for w in weights]) for m in model.members)
     adam.param_groups[:] = [{**adam.param_groups[0], 'params': ps, 'lr': lr} for ps, lr in zip(_sweep_groups(model), rates)]
     adam.state.clear()
@@ -198,7 +255,13 @@ class Patience(Callback):
         fall:float=.01, # part by which the validation loss must fall to count as a rise
     ): store_attr()
 
+    since = None
     def before_fit(self):
+        self.run, self.since = not hasattr(self.learn, 'lr_finder'), None # without training, as in `validate`, it stays so
+        if self.run and self.learn._grab_cbs(ParamScheduler): raise ValueError('patience lowers the learning rates by itself, so none can be scheduled; call fit, or make the sweep_learner with patience=0')
+
+    def before_train(self):
+        if self.since is not None: return
         kept, lrs = self.keep_best, torch.tensor([g['lr'] for g in self.opt.param_groups], dtype=torch.float64)
         self.best, self.top, self.stopped = (a.view(-1) for a in (kept.epochs, kept.acc, kept.stopped))
         self.rates, self.lowest = lrs.repeat_interleave(len(self.best) // len(lrs)), torch.full(self.best.shape, torch.inf)
@@ -206,13 +269,14 @@ class Patience(Callback):
 
     def before_validate(self): self.total, self.seen = 0, 0
     def after_batch(self):
-        if self.training: return
+        if self.training or self.since is None: return
         n = self.yb[0].shape[1]
-        self.total, self.seen = self.total + n * self.losses, self.seen + n
+        self.total, self.seen = self.total + n * self.member_losses, self.seen + n
 
 # %% ../nbs/08b_sweep.ipynb #5d0c41aa
 @patch
 def after_epoch(self:Patience):
+    if self.since is None: return
     m, now, loss = torch.cat(self.model.members), self.epoch + 1, self.total.cpu() / self.seen
     fell = loss < (1 - self.fall) * self.lowest[m]
     self.lowest[m[fell]] = loss[fell]
@@ -226,7 +290,72 @@ def after_epoch(self:Patience):
     if done.all(): raise CancelFitException()
     if done.any() or len(tired): _regroup(self.learn, stay := m[~done].sort()[0], self.rates[stay])
 
+# %% ../nbs/08b_sweep.ipynb #f6d7e5fa
+class _ImageMean(AvgMetric):
+    "The mean of `func` over batches, weighed by their images"
+    def accumulate(self, learn):
+        n = learn.yb[0].shape[1] # fastai would count the members
+        self.total, self.count = self.total + n * learn.to_detach(self.func(learn.pred, *learn.yb)), self.count + n
+
+class _ImageLoss(_ImageMean):
+    name = 'loss'
+    def __init__(self): super().__init__(lambda pred, y: _SweepLoss()(pred, y).mean())
+
+class _SweepLearner(Learner):
+    "A `Learner` with an axis of members in front of what it predicts"
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, inner=False, reorder=True, cbs=None):
+        "As of `Learner.get_preds`: inputs (n, T, d), predictions (members, n, classes), labels (members, n), decoded (members, n), losses (members, n)"
+        *x, scores, y = super().get_preds(ds_idx, dl, with_input, act=lambda p: p, inner=inner, reorder=False, cbs=cbs, concat_dim=1)
+        p = (act or self.loss_func.activation)(scores)
+        if with_loss and y is None: refuse('with_loss', True, 'False, or a loader with labels')
+        more = [self.loss_func.decodes(p)] * with_decoded + ([self.loss_func.each(scores, y)] if with_loss else [])
+        return *(a[0] for a in x), p, y, *more
+
+    def _do_epoch_validate(self, ds_idx=1, dl=None):
+        if not isinstance(dl, (SeedLoader, list, type(None))): refuse('dl', dl, 'a SeedLoader')
+        super()._do_epoch_validate(ds_idx, dl)
+
+    def loss_not_reduced(self): raise NotImplementedError('the losses of a sweep are those of its members; each image has its own in get_preds(with_loss=True)')
+    def tta(self, *args, **kwargs): raise NotImplementedError('codes are not augmented; get_preds reads them as they are')
+
+# %% ../nbs/08b_sweep.ipynb #ad6e5ad1
+@patch
+def predict(self:_SweepLearner,
+    curve, # one curve (T, d), on the scale of the training curves
+): # as of `Learner.predict`: answers (members,) twice, and probabilities (members, classes)
+    "What each member says of one curve"
+    p, _, said = self.get_preds(dl=SeedLoader(torch.from_numpy(as_codes('curve', curve, (2,)))[None]), with_decoded=True)
+    return said[:, 0], said[:, 0], p[:, 0]
+
+@patch
+def show_results(self:_SweepLearner,
+    ds_idx=1, # which loader of `dls`
+    dl=None, # another loader
+    max_n=9, # curves, the first
+    **kwargs, # of other Learners: not used
+) -> pd.DataFrame: # one row a curve: true, said, share; of numbers true, mean, std
+    "The labels of some curves, the commonest answer of the members and the share that gives it; of numbers their mean and spread"
+    dl = (self.dls[ds_idx] if dl is None else dl).new()
+    if dl.y is None or not len(dl): refuse('dl', dl, 'a SeedLoader of curves with their labels')
+    x, y = (a[:, :max_n] for a in dl.one_batch())
+    _, true, said = self.get_preds(dl=[(x, y)], with_decoded=True)
+    if said.is_floating_point(): return pd.DataFrame(dict(true=true[0], mean=said.mean(0), std=said.std(0, correction=0)))
+    most = said.mode(0).values
+    return pd.DataFrame(dict(true=true[0], said=most, share=(said == most).float().mean(0)))
+
+# %% ../nbs/08b_sweep.ipynb #0b59100e
+@patch
+def summary(self:_SweepLearner) -> str:
+    "The members and their sizes, the optimiser, the loss and the callbacks"
+    m, stacks = self.model, self.model.stacks
+    one, (lrs, seeds, points) = sum(p[0].numel() for p in stacks[0].parameters()), m.shape
+    rows = [f'Sweep of {sum(map(len, stacks))} {stacks[0].single.__name__}: {lrs} learning rates, {seeds} seeds, {points} points',
+            f'Scores of curves (s, b, T, {stacks[0].d}): {sum(map(len, stacks))} x b x {stacks[0].n_classes}', f'Weights: {one:,} each, {one * sum(map(len, stacks)):,} in all',
+            'Optimizer: Adam, a group for each learning rate', f'Loss function: {self.loss_func!r}', 'Callbacks:', *(f'  - {cb}' for cb in self.cbs.sorted('order'))]
+    return PrettyString('\n'.join(rows))
+
 # %% ../nbs/08b_sweep.ipynb #24a21ddc
+@door(model=of_kind(Sweep, 'a Sweep'), train=of_kind(SeedLoader, 'a SeedLoader'), valid=of_kind(SeedLoader, 'a SeedLoader'))
 def sweep_learner(
     model:Sweep, # the sweep
     train:SeedLoader, # shuffled, with the sweep's seeds
@@ -236,11 +365,20 @@ def sweep_learner(
     wd:float=1e-5, # weight decay
     cbs=(), # more fastai callbacks, or one
     metrics=None, # of scores (members, b, classes) and labels (members, b)
+    **kwargs, # passed to `Learner`: `path`, `lr`
 ) -> Learner:
     "A fastai `Learner` that trains all members of `model`, each as if alone"
+    if train.seeds is None or list(train.seeds) != model.seeds: refuse('train', train.seeds, f'a SeedLoader with the seeds of the sweep, {model.seeds}')
+    kind = 'numbers, floats' if model.stacks[0].n_classes == 1 else 'class numbers, integers'
+    for k, dl in dict(train=train, valid=valid).items():
+        if dl.y is None or dl.y.is_floating_point() != (kind[0] == 'n'): refuse(k, None if dl.y is None else dl.y.dtype, f'a SeedLoader whose labels are {kind}, as of the sweep')
+    if valid.seeds is not None: refuse('valid', valid.seeds, 'a SeedLoader without seeds, in order')
     cbs = [_SeedSteps(), KeepBest()] + ([_ClipMembers(clip)] if clip else []) + ([Patience(patience)] if patience else []) + list(L(cbs))
-    return Learner(DataLoaders(train, valid), model, loss_func=_sweep_losses, splitter=_sweep_groups, cbs=cbs, metrics=metrics, wd=wd, wd_bn_bias=True, train_bn=False,
-                   opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True, foreach=False)))
+    metrics = [m if isinstance(m, (Metric, type)) else _ImageMean(m) for m in L(metrics)]
+    learn = _SweepLearner(DataLoaders(train, valid), model, loss_func=_SweepLoss(), splitter=_sweep_groups, cbs=cbs, metrics=metrics, wd=wd, wd_bn_bias=True, train_bn=False,
+                          opt_func=partial(OptimWrapper, opt=partial(torch.optim.Adam, fused=True, foreach=False)), **kwargs)
+    learn.recorder.loss = _ImageLoss()
+    return learn
 
 def fit_sweep(
     learn:Learner, # of `sweep_learner`

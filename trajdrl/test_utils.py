@@ -93,22 +93,24 @@ class ToyStore:
 
 # %% ../nbs/07a_test_utils.ipynb #cac9b04e
 class BumpStore:
-    "Smooth curves with known contents, read as a `TrajectoryStore`: tasks `late` (near t = 0.68), `both` (0.2 and 0.83 together) and `none`"
+    "Smooth curves with known contents, read as a `TrajectoryStore`: tasks `late` (near t = 0.68), `both` (0.2 and 0.83 together), `none`, and maybe the number `height` (0.45)"
     def __init__(self,
         n:int=1500, # number of curves; two thirds for training, a sixth each to validate and test
         noise:float=.3, # standard deviation of the waves that say nothing
         seed:int=0, # of the random generator
+        number:bool=False, # also `height`, a task of numbers?
     ):
         rng = np.random.default_rng(seed)
         self.bits, self.wave, self.noise = rng.integers(0, 2, (n, 4)), rng.normal(size=(n, 3, 4)), noise
-        self.tasks, self.vocabs = ['late', 'both', 'none'], {t: ['no', 'yes'] for t in ('late', 'both', 'none')}
+        self.height, self.vocabs = rng.normal(size=n) * number, {t: ['no', 'yes'] for t in ('late', 'both', 'none')} | (dict(height=[]) if number else {})
+        self.tasks = list(self.vocabs)
         self.splits = dict(train=slice(0, 2*n//3), valid=slice(2*n//3, 5*n//6), test=slice(5*n//6, n))
 
     def codes(self, t): # (n, 4), smooth in t
         t = float(t)
         bump = lambda at: np.exp(-(t - at)**2 / (2 * .05**2))
         wave = sum(self.wave[:, k] * np.cos(np.pi * k * t) for k in range(3)) * self.noise
-        return wave + (2*self.bits[:, :3] - 1) * [bump(.68), bump(.2), bump(.83)] @ np.eye(3, 4)
+        return wave + np.column_stack([2*self.bits[:, :3] - 1, self.height]) * [bump(.68), bump(.2), bump(.83), bump(.45)]
 
     def curves(self, split='train', times=None):
         times = time_grid(40 if times is None else times) if times is None or isinstance(times, int) else as_times(times)
@@ -116,7 +118,8 @@ class BumpStore:
 
     def labels(self, split='train'):
         b = self.bits[self.splits[split]].T
-        return dict(late=b[0], both=b[1] ^ b[2], none=b[3])
+        known = dict(late=b[0], both=b[1] ^ b[2], none=b[3], height=170 + 10*self.height[self.splits[split]])
+        return {t: known[t] for t in self.tasks}
 
 # %% ../nbs/07a_test_utils.ipynb #2a1bd309
 def _odd_forms(im): # name -> bytes: what can be read, and what cannot

@@ -22,6 +22,7 @@ from .core import *
 from .core import as_codes, as_device, as_labels, door, in_order, one_of, refuse, SEED, SEEDS, whole
 from .curve import code_jvp, span_times
 from .data import to_float
+from .downstream import _in_unit, _unit
 from .heads import standardise
 from .sde import VESDE
 from .trajectory import encode
@@ -43,16 +44,25 @@ class CurveSet:
         raw = {k: as_codes(f'curves of {k}', np.asarray(c), (3,)) for k, c in curves.items()}
         self.times, self.encoder, self.data, self.device = curves['train'].times, encoder, data, as_device(device)
         self.bf16 = getattr(store, 'meta', {}).get('bf16', False) # as the cached codes were made
-        self.tasks, self.n_classes = [t for t in store.tasks if len(store.vocabs[t])], {t: len(v) for t, v in store.vocabs.items()} # numbers have no times learned
+        self.tasks, self.n_classes = list(store.tasks), {t: len(v) for t, v in store.vocabs.items()} # 0 for numbers
         stats = raw['train'].mean(0), raw['train'].std(0) # (T, d) each
         self.mean, self.std = (torch.as_tensor(a, device=self.device) for a in stats)
         self.x = {k: standardise(z, *stats).to(self.device) for k, z in raw.items()} # (n, T, d)
         labels = {k: store.labels(k) for k in _SPLITS}
-        self.y = {t: {k: torch.from_numpy(as_labels(f'labels of {t}', labels[k][t], len(raw[k]), self.n_classes[t])).to(self.device) for k in _SPLITS} for t in self.tasks}
+        self.y = {t: self._targets(t, {k: labels[k][t] for k in _SPLITS}) for t in self.tasks}
         self._known = {t: {k: x[:, i] for k, x in self.x.items()} for i, t in enumerate(self.times)}
 
     d = property(lambda self: self.x['train'].shape[2], doc='Size of a code')
     def __repr__(self): return f'CurveSet of {", ".join(f"{len(x)} {k}" for k, x in self.x.items())} curves at {len(self.times)} times, {self.d} dimensions'
+
+# %% ../nbs/14b_times.ipynb #2a8b6e88
+@patch
+def _targets(self:CurveSet, task, labels): # labels by split -> tensors; numbers by the mean and standard deviation of the training images
+    y = {k: torch.from_numpy(as_labels(f'labels of {task}', l, len(self.x[k]), self.n_classes[task])) for k, l in labels.items()}
+    for k in y if y['train'].is_floating_point() else (): # R² needs numbers that differ
+        if len(y[k].unique()) < 2: refuse(f'labels of {task}', y[k], f'two different numbers at least among the {k} images')
+    unit = _unit(y['train'])
+    return {k: _in_unit(l, unit).to(self.device) for k, l in y.items()}
 
 # %% ../nbs/14b_times.ipynb #75253b79
 @patch
@@ -134,8 +144,7 @@ def _fit(net, read, y, lrs, epochs, bs=256, moving=None, moving_lr=.1, jitter=0.
         for rows in torch.randperm(n, generator=order).split(bs):
             rows, share = rows.to(device), opt.n / steps
             if moving is not None: moving.jitter = jitter * max(0, 1 - 2*share)
-            scores = _barred(net(read('train', rows)), y)
-            (F.cross_entropy(scores.flatten(0, 2), y['train'][..., rows].flatten(), reduction='sum') / len(rows)).backward()
+            (_losses(net(read('train', rows)), y, rows).sum() / len(rows)).backward()
             opt.step(.5 + .5 * math.cos(math.pi * share))
         if moving is not None: moving.jitter = 0.
         kept = _keep(kept, _accuracy(net, read, y, 'valid'), epoch, [*net.parameters(), *extra])
@@ -146,13 +155,24 @@ def _fit(net, read, y, lrs, epochs, bs=256, moving=None, moving_lr=.1, jitter=0.
 # %% ../nbs/14b_times.ipynb #1f0b34ff
 def _barred(scores, y): return scores if y['bar'] is None else scores + y['bar'] # classes that a task lacks
 
+def _losses(scores, y, rows): # (M, G, b, classes), rows of the training images -> (M, G, b)
+    "Cross-entropy of classes, squared error of numbers"
+    true = y['train'][..., rows]
+    named = F.cross_entropy(_barred(scores, y).flatten(0, 2), true.where(~y['numbers'], 0).long().flatten(), reduction='none').view(true.shape)
+    return torch.where(y['numbers'], (scores[..., 0] - true)**2, named)
+
 # %% ../nbs/14b_times.ipynb #d56c63a6
 @torch.no_grad()
 def _accuracy(net, read, y, split, bs=1024): # -> (M, G)
+    "Accuracy of classes, R² of numbers"
     net.eval()
-    rows = torch.arange(y[split].shape[-1], device=net.w1.device).split(bs)
-    hits = sum((_barred(net(read(split, r)), y).argmax(-1) == y[split][..., r]).sum(-1) for r in rows)
-    return hits / y[split].shape[-1]
+    true, right, off = y[split], 0, 0.
+    for r in torch.arange(true.shape[-1], device=net.w1.device).split(bs):
+        scores = net(read(split, r))
+        right = right + (_barred(scores, y).argmax(-1) == true[..., r]).sum(-1)
+        off = off + (scores[..., 0] - true[..., r]).square().sum(-1)
+    r2 = 1 - off / (true - true.float().mean(-1, keepdim=True)).square().sum(-1)
+    return torch.where(y['numbers'][..., 0], r2.nan_to_num(-torch.inf), right / true.shape[-1])
 
 # %% ../nbs/14b_times.ipynb #3554577a
 @torch.no_grad()
@@ -167,10 +187,12 @@ def _keep(kept, acc, epoch, params):
 # %% ../nbs/14b_times.ipynb #adf2cbc8
 @patch
 def _labels(self:CurveSet, tasks): # M lists of G tasks -> labels of each split (M, G, n), and what bars the classes that a task lacks
-    most = max(self.n_classes[t] for ts in tasks for t in ts)
-    lacks = torch.tensor([[[c >= self.n_classes[t] for c in range(most)] for t in ts] for ts in tasks], device=self.device)
+    sizes = {t: max(1, self.n_classes[t]) for ts in tasks for t in ts} # outputs that a task needs
+    most, each = max(sizes.values()), lambda f, **kw: torch.tensor([[f(t) for t in ts] for ts in tasks], device=self.device, **kw)
+    lacks, numbers = each(lambda t: [c >= sizes[t] for c in range(most)]), each(lambda t: [not self.n_classes[t]])
     bar = torch.zeros(lacks.shape, device=self.device).masked_fill(lacks, -torch.inf)[:, :, None] if lacks.any() else None
-    return dict(bar=bar, n_classes=most, **{k: torch.stack([torch.stack([self.y[t][k] for t in ts]) for ts in tasks]) for k in _SPLITS})
+    of = {t: {k: y.float() if numbers.any() else y for k, y in self.y[t].items()} for t in sizes} # one type for all
+    return dict(bar=bar, numbers=numbers, n_classes=most, **{k: torch.stack([torch.stack([of[t][k] for t in ts]) for ts in tasks]) for k in _SPLITS})
 
 @patch
 def _reader(self:CurveSet, sets): # M lists of G sets of K times -> a function of split and rows that gives joined codes (M, G, b, K d)
@@ -194,14 +216,14 @@ def read_times(
     head:str='mlp_joined', # or 'transformer', for sets of one task
     dim:int=64, # width of the Transformer
     at_once:int=128, # heads that are trained together, at most
-) -> pd.DataFrame: # set, seed, lr, epoch, valid_acc, test_acc (and task): one row a set, seed and task
-    "Accuracy of heads that read sets of times, at the learning rate that is best on validation"
-    if head == 'transformer': return pd.concat([_read_attending(curves, t, s, lrs, seeds, epochs, bs, dim).assign(set=i, task=t) for i, (t, s) in enumerate(sets)], ignore_index=True)
-    sets, rows = [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets], []
-    block = max(1, at_once // (len(lrs) * len(seeds)))
-    for first in range(0, len(sets), block):
-        rows += _read_block(curves, sets[first:first+block], first, lrs, seeds, epochs, bs, hidden)
-    return pd.DataFrame(rows)
+) -> pd.DataFrame: # set, seed, lr, epoch, valid_acc, test_acc (and task): one row a set, seed and task; with a task of numbers also n_classes, 0 for it
+    "Accuracy, or R² of numbers, of heads that read sets of times, at the learning rate that is best on validation"
+    sets, block = [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets], max(1, at_once // (len(lrs) * len(seeds)))
+    for t in {t for ts, _ in sets for t in ts}: one_of(curves.tasks)('sets', t)
+    if head == 'transformer': rows = pd.concat([_read_attending(curves, t, s, lrs, seeds, epochs, bs, dim).assign(set=i, task=t) for i, ([t], [s]) in enumerate(sets)], ignore_index=True)
+    else: rows = pd.DataFrame([r for i in range(0, len(sets), block) for r in _read_block(curves, sets[i:i+block], i, lrs, seeds, epochs, bs, hidden)])
+    n = rows.task.map(curves.n_classes)
+    return rows if n.all() else rows.assign(n_classes=n) # so that `score_of` knows
 
 # %% ../nbs/14b_times.ipynb #171ecade
 def _read_block(curves, sets, first, lrs, seeds, epochs, bs, hidden):
@@ -296,6 +318,7 @@ def learn_times(
 ) -> dict: # task -> exact times
     "K times for each task, learned by gradient"
     tasks = in_order(tasks)
+    for t in tasks: one_of(curves.tasks)('tasks', t)
     whole(1, len(curves.times))('K', K)
     if refine and curves.encoder is None: refuse('refine', refine, '0, or curves with their encoder and images')
     at = _starts(curves, K, starts, seed).to(curves.device)
@@ -341,7 +364,6 @@ def _refined(curves, task, start, steps, lr, times_lr, bs, hidden):
     order = torch.Generator().manual_seed(0)
     for step in range(steps):
         rows = torch.randint(y['train'].shape[-1], (min(bs, 128),), generator=order).to(curves.device)
-        scores = net(_exact_codes(curves, rows, times()[0, 0], spline).flatten(1)[None, None])
-        F.cross_entropy(scores[0, 0], y['train'][0, 0, rows]).backward()
+        _losses(net(_exact_codes(curves, rows, times()[0, 0], spline).flatten(1)[None, None]), y, rows).mean().backward()
         opt.step(.5 + .5 * math.cos(math.pi * step / steps))
     return times()[0, 0].detach().cpu()

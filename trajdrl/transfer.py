@@ -48,7 +48,7 @@ def transfer(
     **kwargs, # passed to `fit_heads`, for instance `bf16`, and on to `TransformerHead`
 ) -> pd.DataFrame: # one row a task, grid, way and seed
     "Accuracy on grids that a head was not trained on: of one that embeds log sigma(t), and of the positional one"
-    tasks, plan = store_tasks(store, tasks), check_plan('transformer', lrs, seeds, epochs, patience)['transformer']
+    tasks, plan = store_tasks(store, tasks, log), check_plan('transformer', lrs, seeds, epochs, patience)['transformer']
     own, key = {s: v for s, v in kwargs.items() if s != 'bf16'}, lambda t: dict(task=str(t), head='transfer', granularity=granularity)
     check_head('transformer', own, ('positions',))
     more = dict(grids=str(sorted({granularity, *grids})), head_settings=settings_text({**own, 'bs': bs, 'sigma': ' to '.join(map(str, vars(sde).values()))}))
