@@ -302,12 +302,9 @@ def analysis_command(
     return run_command(f'trajdrl_{name}', body, argv)
 
 # %% ../nbs/19_cli.ipynb #clianalb
-trajdrl_mi = partial(analysis_command, 'mi')
-trajdrl_attend = partial(analysis_command, 'attend')
-trajdrl_sweep = partial(analysis_command, 'sweep')
-trajdrl_separate = partial(analysis_command, 'separate')
-trajdrl_baselines = partial(analysis_command, 'baselines')
-trajdrl_times = partial(analysis_command, 'times')
+def __getattr__(name): # trajdrl_mi and all others
+    if name.removeprefix('trajdrl_') in ANALYSES and name.startswith('trajdrl_'): return partial(analysis_command, name.removeprefix('trajdrl_'))
+    raise AttributeError(f'there is no {name} in trajdrl.cli')
 
 # %% ../nbs/19_cli.ipynb #ce3d7ff5
 _IMPORT = dict(labels='CSV with a row for each curve: columns of labels, and maybe one named split', numbers='columns whose whole numbers are to be regressed, and are no classes', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',

@@ -36,7 +36,7 @@ FOURS = Rule(lambda v: v % 4 == 0 < v, 'a multiple of 4')
 
 _DOORS = load_data, to_dls, VESDE.__init__, ScoreNet.__init__, Encoder.__init__, diffusion_learner, train_diffusion, probe
 RULES = {k: rule for f in _DOORS for k, rule in f.rules.items()}
-def _rule(f): return f.metadata['rule'] or RULES.get(f.name) or (TRUTH if f.type is bool else None)
+def _rule(f): return f.metadata.get('rule') or RULES.get(f.name) or (TRUTH if f.type is bool else None)
 
 # %% ../nbs/11b_settings.ipynb #b2174a2b
 def obey(
@@ -54,7 +54,7 @@ def meaning(
     rule = _rule(f)
     says = rule.remedy() if rule and callable(rule.remedy) else rule.remedy if rule else ''
     bounds = re.match('one (?:or several )?of.*|a multiple.*|a (?:whole )?number (?:of |from |between )(.*)', says)
-    return f.metadata['help'] + (f' ({bounds[1] or says})' if bounds else '')
+    return f.metadata.get('help', f.name) + (f' ({bounds[1] or says})' if bounds else '')
 
 # %% ../nbs/11b_settings.ipynb #dc61983b
 PRESETS = 'quick', 'small', 'paper', 'paper_text'
