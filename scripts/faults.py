@@ -18,6 +18,7 @@ warnings.filterwarnings('ignore')
 import numpy as np
 import pandas as pd
 import safetensors.torch
+import timm.optim.muon # which training imports, in each fork anew if not here
 import torch
 from safetensors.torch import load_file
 from trajdrl import cli
@@ -274,7 +275,7 @@ def main():
         n = lambda short, whole: short if few else max(1, round(args.part * whole))
         todo = dict(clock=lambda: suite.clocks(names[:1] if few else names), damage=lambda: suite.damage(['separate'] if few else names, n(1, 10)), twice=lambda: suite.twice(n(1, 30)),
                     full=lambda: suite.full_disks(names[:1] if few else names, n(1, 10)), random=lambda: suite.random_kills(n(1, 100)),
-                    kill=lambda: suite.kills(names[:1] if few else names, most=2 if few else None), power=lambda: suite.kills(names[:1] if few else names, True, 2 if few else None))
+                    kill=lambda: suite.kills(names[:1] if few else names, most=1 if few else None), power=lambda: suite.kills(names[:1] if few else names, True, 1 if few else None))
         for kind in args.kinds.split(','):
             todo[kind]()
             print(f'{kind} after {(time.monotonic() - start) / 60:.1f} min', flush=True)

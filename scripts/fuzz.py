@@ -67,7 +67,7 @@ def columns(df, *names): return df[list(names)].to_numpy(float)
 def stored(z, y):
     store = store_from_arrays(z, None, y, None, fresh())
     return np.concatenate([np.asarray(store.codes).ravel(), np.asarray(store._labels).ravel(), store.mean.ravel()])
-def separated(z, y): return columns(separation(store_from_arrays(z, None, y, None, fresh()), n_pairs=2), 'at_zero', 'sup')
+def separated(z, y): return columns(separation(store_from_arrays(z, None, y, None, fresh()), pairs=2), 'at_zero', 'sup')
 probed = lambda z, y, **kw: columns(probe(*[z, y] * 3, n_classes=3, epochs=1, lrs=[.01], seeds=1, bf16=False, device='cpu', **kw), 'valid_acc', 'test_acc')
 attended = lambda z, y: columns(attend(*[z, y] * 3, n_classes=3, epochs=1, lrs=[.01], seeds=1, bf16=False, device='cpu', dim=4, n_heads=1, ff=4), 'attention')
 estimated = lambda name, z, **kw: estimate(name, z, [0, 0], [1, 0], [0, 0], device='cpu', **kw)

@@ -5,9 +5,12 @@ on a folder below `--runs`; its output goes to `queue.log` there, with times. Wh
 is copied to `--results` after every command; checkpoints and curves are not. Where a run's folder is lost, it is made again from there, with the encoder in half precision.
 
 The first three encoders (`small`, DRL, seed 0) were trained with the package as it was at commit b2f2ec5; what was rebuilt after that trains to the same bit.
+The logs of those of CIFAR10 and Colored-MNIST held training losses for validation losses; the last one was computed anew from the packaged networks, the others are left out.
 """
 import argparse, fcntl, json, shutil, subprocess, sys, time
 from pathlib import Path
+
+from trajdrl.disk import LIST
 
 GRIDS = '1,2,5,7,10,17,25,37,50'
 SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
@@ -60,7 +63,7 @@ LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'pa
 def copy(run, to):
     "Copies what a run has finished, those of its other code dimensions included"
     for f in run.rglob('*'):
-        kept = f.suffix in ('.csv', '.json') or f.name == 'encoder.safetensors'
+        kept = f.suffix in ('.csv', '.json') and f.name != LIST or f.name == 'encoder.safetensors'
         if f.is_file() and kept and not {'checkpoint', 'trajectory', 'curves', 'figures', 'encoder'} & set(f.relative_to(run).parts):
             place = to/f.name if f.suffix == '.safetensors' else to/f.relative_to(run)
             place.parent.mkdir(parents=True, exist_ok=True)

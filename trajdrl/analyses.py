@@ -8,6 +8,7 @@ __all__ = ['ANALYSES', 'Analysis', 'analyse']
 # %% ../nbs/15_analyses.ipynb #c0eb7512
 import dataclasses, shlex
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from typing import Callable
 
@@ -28,7 +29,7 @@ from .sde import sde_of
 from .separation import separation
 from .settings import *
 from .settings import FOURS, each, grids, obey, opt
-from .sources import shown_axis
+from .sources import points_text, shown_axis
 from .trajectory import TrajectoryStore, encode_data
 from .transfer import transfer
 
@@ -39,7 +40,7 @@ class TableFile:
     file:str # its name
     columns:list # that it must have
     command:str # that makes it
-    read:Callable = read_rows # how it is read
+    read:Callable = partial(read_table, dtype=dict(time=str)) # how it is read
 
 # %% ../nbs/15_analyses.ipynb #26b658a6
 @dataclass
@@ -57,7 +58,7 @@ AGAIN = ' Goes on where it stopped; a table made with other settings is refused:
 
 def all_tables() -> dict: # name -> `TableFile`
     "All tables that figures are drawn from"
-    own = dict(accuracy=TableFile('results.csv', ['test_acc', 'selected'], 'trajdrl_probe DIR'))
+    own = dict(accuracy=TableFile('results.csv', ['test_acc', 'selected'], 'trajdrl_probe DIR', read_rows))
     return own | {k: t for a in ANALYSES.values() for k, t in a.tables.items()}
 
 # %% ../nbs/15_analyses.ipynb #712aeeab
@@ -109,7 +110,7 @@ class MiSettings:
 def _measure_mi(run, s, log):
     curves = curves_for(run, grid_times(s.granularity)).curves('test', s.granularity)
     z = np.asarray(curves)[:s.n if s.n is None else whole(1, len(curves))('n', s.n)]
-    log(f'{len(z)} codes at {len(curves.times)} times; {", ".join(s.estimators)}, {s.seeds} seeds')
+    log(f'{len(z)} codes at {points_text(len(curves.times))}; {", ".join(s.estimators)}, {s.seeds} seeds')
     return mi_table(z, list(map(str, curves.times)), s.estimators, s.seeds, run.path/'mi.csv', s.null, device=run.device, log=log)
 
 ANALYSES['mi'] = Analysis(MiSettings, _measure_mi, 'Mutual information between the codes of all pairs of times, on test images.' + AGAIN,
@@ -163,7 +164,7 @@ def _measure_attention(run, s, log):
     for k in in_order(s.granularity): attend_store(store, k, _tasks(run, s), run.path/'attention.csv', log, retrain=s.retrain, **kw, **widths['transformer'])
 
 ANALYSES['attend'] = Analysis(AttendSettings, _measure_attention, 'Attention of one-layer Transformers along the curve, and the accuracy that is lost without a time.' + AGAIN,
-                              dict(attention=TableFile('attention.csv', ['time', 'attention'], 'trajdrl_attend DIR')))
+                              dict(attention=TableFile('attention.csv', ['time', 'attention'], 'trajdrl_attend DIR', read_rows)))
 
 # %% ../nbs/15_analyses.ipynb #answe001
 @dataclass
@@ -184,8 +185,8 @@ def _measure_sweep(run, s, log):
     if moved: transfer(store, 10, s.transfer, tasks, out=run.path/'transfer.csv', log=log, sde=sde_of(run.settings), **kw, **widths['transformer'])
 
 ANALYSES['sweep'] = Analysis(SweepSettings, _measure_sweep, 'Accuracy of heads on the whole curve by granularity and code dimension; encoders of other dimensions are trained first.' + AGAIN,
-                             dict(sweep=TableFile('sweep.csv', ['test_acc', 'selected'], 'trajdrl_sweep DIR'),
-                                  transfer=TableFile('transfer.csv', ['grid', 'way', 'test_acc'], 'trajdrl_sweep DIR --transfer 5,7,17,25')))
+                             dict(sweep=TableFile('sweep.csv', ['test_acc', 'selected'], 'trajdrl_sweep DIR', read_rows),
+                                  transfer=TableFile('transfer.csv', ['grid', 'way', 'test_acc'], 'trajdrl_sweep DIR --transfer 5,7,17,25', read_rows)))
 
 # %% ../nbs/15_analyses.ipynb #db2817a3
 @dataclass
@@ -197,13 +198,13 @@ class SeparateSettings:
 def _measure_separation(run, s, log):
     store = curves_for(run, grid_times(s.granularity))
     pairs = s.pairs or min(500, len(store.curves('test')) // 2)
-    table = separation(store, s.granularity, tasks=store_tasks(store, log=log), n_pairs=pairs)
+    table = separation(store, s.granularity, tasks=store_tasks(store, log=log), pairs=pairs)
     save_bytes(run.path/'separation.csv', table.round(5).to_csv(index=False))
-    log(f'{pairs} pairs of test images at {table.n_times[0]} times')
+    log(f'{pairs} pairs of test images at {points_text(table.n_times[0])}')
 
 ANALYSES['separate'] = Analysis(SeparateSettings, _measure_separation,
                                 'How far apart pairs of test images are at t = 0, and at most along the curve (equation 5). Takes seconds, and measures anew each time.',
-                                dict(separation=TableFile('separation.csv', ['scale', 'at_zero', 'sup', 'time'], 'trajdrl_separate DIR', read_table)))
+                                dict(separation=TableFile('separation.csv', ['scale', 'at_zero', 'sup', 'time'], 'trajdrl_separate DIR')))
 
 # %% ../nbs/15_analyses.ipynb #b0235292
 def _of_dimension(run, d, log):

@@ -27,7 +27,7 @@ from .core import one_of, whole
 from .disk import atomic_folder
 from .data import ImageData, to_dls, to_float
 from .diffusion import draw_times, lr_schedule
-from .downstream import probe
+from .downstream import probe, read_rows
 from .encoder import Encoder
 from .heads import HEADS
 from .optimizer import OPTIMIZERS
@@ -134,4 +134,4 @@ def _measure_baselines(run, s, log):
 
 ANALYSES['baselines'] = Analysis(BaselineSettings, _measure_baselines,
     'Accuracy of the same heads on raw pixels, on the encoder before training, and on the encoder trained with labels. Goes on where it stopped.',
-    {f'baseline_{k}': TableFile(f'baseline_{k}.csv', ['test_acc', 'selected'], 'trajdrl_baselines DIR') for k in _SOURCES})
+    {f'baseline_{k}': TableFile(f'baseline_{k}.csv', ['test_acc', 'selected'], 'trajdrl_baselines DIR', read_rows) for k in _SOURCES})

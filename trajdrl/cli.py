@@ -124,7 +124,7 @@ def _complain(prog, error, argv):
         text, code = f'interrupted; finish it with: {shlex.join(again)}', 130
     elif isinstance(error, FloatingPointError): code = 1
     elif isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError':
-        code, text = 1, f'out of memory ({text}); give a smaller --bs, --encode_bs or --head_bs'
+        code, text = 1, f'out of memory ({text}); give a smaller --bs, --encode_bs or --head_bs, or fewer or smaller images (--n_train, --size, --cache)'
     elif isinstance(error, (ValueError, OSError)): code = 2
     if code: print(f'{prog}: {text}', file=sys.stderr, flush=True)
     return code
@@ -171,10 +171,10 @@ def _begin(prog, description, argv, log):
     if not rank_distrib(): wait_for_others()
     return run
 
-def _say_report(run, log):
+def _say_report(run, log, anew=False):
     "Writes the report and says where it is"
     if rank_distrib(): return
-    with run.alone(): page, total = run.report(), sum(r['seconds'] for r in run.config['stages'].values())
+    with run.alone(): page, total = run.report(anew), sum(r['seconds'] for r in run.config['stages'].values())
     log(f'done; {clock(total)} of computing in all, at most {peak_memory():.2f} GB of memory')
     log(f'report: {page}')
 
@@ -249,7 +249,7 @@ def trajdrl_report(
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
     "Draws the figures and the report of a run anew, from its tables."
-    def body(argv): _say_report(Run(_parse(Parser('trajdrl_report', trajdrl_report.__doc__, runs=False), argv)[1]['dir']), Progress())
+    def body(argv): _say_report(Run(_parse(Parser('trajdrl_report', trajdrl_report.__doc__, runs=False), argv)[1]['dir']), Progress(), True)
     return run_command('trajdrl_report', body, argv)
 
 # %% ../nbs/19_cli.ipynb #78d42c82
@@ -288,7 +288,7 @@ def analysis_command(
     name:str, # one of `ANALYSES`
     argv=None, # arguments; those of the process if `None`
 ) -> int: # exit code
-    "Analyses a finished run, and draws its figures anew"
+    "Analyses a finished run, and draws the figures of its tables"
     def body(argv):
         a, log = ANALYSES[name], Progress()
         p = Parser(f'trajdrl_{name}', a.does)
@@ -297,17 +297,14 @@ def analysis_command(
         run = Run(more['dir'], device=more.get('device'))
         with run.alone():
             analyse(run, name, log, **given)
-            log(f'figures: {draw_figures(run.path)}')
-            if run.finished('probe'): run.report() # which shows some of them
+            log(f'figures: {draw_figures(run.path, anew=False)}')
+            if run.finished('probe'): run.report(anew=False) # which shows some of them
     return run_command(f'trajdrl_{name}', body, argv)
 
 # %% ../nbs/19_cli.ipynb #clianalb
-trajdrl_mi = partial(analysis_command, 'mi')
-trajdrl_attend = partial(analysis_command, 'attend')
-trajdrl_sweep = partial(analysis_command, 'sweep')
-trajdrl_separate = partial(analysis_command, 'separate')
-trajdrl_baselines = partial(analysis_command, 'baselines')
-trajdrl_times = partial(analysis_command, 'times')
+def __getattr__(name): # trajdrl_mi and all others
+    if name.removeprefix('trajdrl_') in ANALYSES and name.startswith('trajdrl_'): return partial(analysis_command, name.removeprefix('trajdrl_'))
+    raise AttributeError(f'there is no {name} in trajdrl.cli')
 
 # %% ../nbs/19_cli.ipynb #ce3d7ff5
 _IMPORT = dict(labels='CSV with a row for each curve: columns of labels, and maybe one named split', numbers='columns whose whole numbers are to be regressed, and are no classes', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',

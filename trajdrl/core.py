@@ -21,6 +21,7 @@ from scipy import stats
 # %% ../nbs/00_core.ipynb #602b0568
 def _said(value):
     "A value as an error shows it: short, arrays by type and shape"
+    if isinstance(value, (str, os.PathLike)): value = text if len(text := str(value)) < 58 else '…' + text[-56:] # of a path the end says most
     if hasattr(value, 'dtype') and hasattr(value, 'shape') and value.shape != (): return f'<{str(value.dtype).removeprefix("torch.")} {tuple(value.shape)}>'
     try: text = repr(value)
     except Exception: text = '\n' # numbers of 5,000 digits, lists in lists without end
@@ -69,11 +70,17 @@ def whole(
     "A whole number within [`low`, `high`]"
     return number(low, high, True)
 
+def named(
+    options, # what is allowed
+) -> str:
+    "Their names, and of a registry how it gets more"
+    return ', '.join(map(str, options)) + '; others when the module that adds them is imported' * isinstance(options, Registry)
+
 def one_of(
     options, # what is allowed; looked up when a value comes, so that a dictionary may grow
 ) -> Rule:
     "One of a few things"
-    return Rule(lambda v: v in list(options), lambda: 'one of ' + ', '.join(map(str, options)))
+    return Rule(lambda v: v in list(options), lambda: 'one of ' + named(options))
 
 class Registry(dict):
     "Entries by name; one that the session lacks is refused with its name"

@@ -29,7 +29,7 @@ from fasttransform import Transform
 from .blocks import _stamps, free_pages, stored_array
 from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import ENDINGS, Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -122,7 +122,7 @@ _FILE_PRESETS = dict(quick=dict(n_test=5000), small=dict(size=32, mults=(1, 2, 2
 class DataSet:
     "All that is known of a data set before it is read"
     label:str # its name in figures
-    draw:Callable=None # (n, size, seed) -> images, labels, vocabs; for images that are drawn; with `first` also from any image on, for a cache
+    draw:Callable=None # for images that are drawn: (n, size, seed) -> bytes (n, size, size, c), task -> whole numbers (n,), task -> names of its classes, or [] for numbers; `seed` is a pair; with `first` also from any image on, for a cache
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
@@ -139,6 +139,7 @@ class DataSet:
     late:tuple=() # tasks that attention reads late, by the paper
     def __post_init__(self):
         first = _FILE_PRESETS if self.lister else dict.fromkeys(_FILE_PRESETS, {})
+        for k in self.presets: one_of(first)('presets', k)
         self.presets = {k: {**v, **self.presets.get(k, {})} for k, v in first.items()}
 
 DATASETS = {}
@@ -250,11 +251,12 @@ def _pick_rows(part, n_train=None, n_test=None, valid_frac=0.1, seed=0): # row n
     return np.r_[tr, va, te], {k: slice(*ends[i:i+2]) for i, k in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02b_data.ipynb #795a380a
-_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or Path(v).expanduser().exists(),
+_NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.DataFrame) or (p := Path(v).expanduser()).exists() and p.suffix.lower() not in (*ENDINGS, '.npy', '.npz', '.safetensors'),
              lambda: f'one of {", ".join(k for k in DATASETS if k != "folder")}, or an existing folder of class folders, a CSV file of labels or a DataFrame')
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
+_CACHE = Rule(lambda v: not Path(v).expanduser().is_file(), 'a folder, new or not')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=PATH, log=LOG)
+@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=_CACHE, log=LOG)
 def load_data(
     name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)
@@ -271,10 +273,11 @@ def load_data(
 ) -> ImageData:
     "A data set by its name, or from a folder or a table of your own"
     if isinstance(name, pd.DataFrame) or str(name) not in DATASETS and Path(name).expanduser().is_file():
+        if path is not None: refuse('path', str(path), 'none: the folder of the images that a table names is given as images')
         l, name, src = *_from_table(name, images, seed, numbers), DATASETS['folder']
         return _read(src, name, l, size or src.size, n_train, n_test, valid_frac, seed, skip_damaged, cache, log)
     for k, v in dict(images=images, numbers=numbers or None).items():
-        if v is not None: refuse(k, str(v), f'none: {name} is no table')
+        if v is not None: refuse(k, v, f'none: {name} is no table')
     src, name = DATASETS.get(str(name), DATASETS['folder']), str(name)
     own, size, rows = src is DATASETS['folder'], size or src.size, (n_train, n_test, valid_frac, seed)
     if path is not None and (own or src.draw): refuse('path', str(path), f'none: {name} has no files elsewhere')
@@ -298,7 +301,9 @@ def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
 
 def _draw(src, name, n, size, seed, first):
     drawn = src.draw(n, size, seed, **(dict(first=first) if first else {}))
+    if not isinstance(drawn, tuple) or len(drawn) != 3: refuse('draw', name, 'a function that returns images, labels, and names of classes')
     if len(drawn[0]) != n: raise ValueError(f'draw of {name} gave {len(drawn[0])} images where {n} were asked; load fewer by n_train and n_test')
+    if drawn[0].shape[1:3] != (size, size): refuse('draw', name, f'a function whose images have the size asked for, ({n}, {size}, {size}, channels) and not {drawn[0].shape}')
     return drawn
 
 # %% ../nbs/02b_data.ipynb #521c1ac0

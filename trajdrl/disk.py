@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 
@@ -295,29 +296,32 @@ class Table:
         except (ValueError, OSError) as e: raise TableError(f'out={out} is no table of this kind ({e}); give another file') from None
         if lacks := [c for c in self.columns if c not in self.rows]: raise TableError(f'out={out} has no column {lacks[0]}; give another file')
 
-    def find(self,
-        key:dict, # column to value: which rows
-        **settings, # column to the values that these rows must have, no more and no fewer
-    ) -> pd.DataFrame:
-        "The rows of `key`; a `TableError` if they were made with other settings"
-        rows = self.rows[(self.rows[list(key)] == pd.Series(key)).all(axis=1)]
-        for k, want in settings.items() if len(rows) else ():
-            have, want = set(rows[k]) if k in rows else set(), set(want)
-            if have != want: raise TableError(f'out={self.out} holds {", ".join(map(str, key.values()))} with {k} {_listed(have)}, not {_listed(want)}; give another file')
-        return rows
-
-    def add(self,
-        rows:pd.DataFrame, # a finished block
-    ) -> pd.DataFrame: # `rows`
-        "Adds rows, also on disk"
-        if self._now(self.out) != self._found: raise TableError(f'out={self.out} was changed by another process in the meantime; run again, which finds its rows')
-        self.rows = pd.concat([self.rows, rows], ignore_index=True) if len(self.rows) else rows
-        if self.out is not None: save_bytes(self.out, self.rows.to_csv(index=False))
-        self._found = self._now(self.out)
-        return rows
-
     @staticmethod
     def _now(out): return out is not None and os.path.exists(out) and (s := os.stat(out)) and (s.st_ino, s.st_size, s.st_mtime_ns)
+
+# %% ../nbs/00a_disk.ipynb #8aa38a2c
+@patch
+def find(self:Table,
+    key:dict, # column to value: which rows
+    **settings, # column to the values that these rows must have, no more and no fewer
+) -> pd.DataFrame:
+    "The rows of `key`; a `TableError` if they were made with other settings"
+    rows = self.rows[(self.rows[list(key)] == pd.Series(key)).all(axis=1)]
+    for k, want in settings.items() if len(rows) else ():
+        have, want = set(rows[k]) if k in rows else set(), set(want)
+        if have != want: raise TableError(f'out={self.out} holds {", ".join(map(str, key.values()))} with {k} {_listed(have)}, not {_listed(want)}; give another file')
+    return rows
+
+@patch
+def add(self:Table,
+    rows:pd.DataFrame, # a finished block
+) -> pd.DataFrame: # `rows`
+    "Adds rows, also on disk"
+    if self._now(self.out) != self._found: raise TableError(f'out={self.out} was changed by another process in the meantime; run again, which finds its rows')
+    self.rows = pd.concat([self.rows, rows], ignore_index=True) if len(self.rows) else rows
+    if self.out is not None: save_bytes(self.out, self.rows.to_csv(index=False))
+    self._found = self._now(self.out)
+    return rows
 
 def _listed(values): return ', '.join(sorted(map(str, values))) or 'none'
 

@@ -264,6 +264,7 @@ def _prepare(splits, n_classes, times):
     splits, grids, seen, *_ = _prepare_grids(splits, n_classes, times)
     return splits, *map(tuple, grids.values()), *seen.values()
 
+# %% ../nbs/09_downstream.ipynb #953ab8f7
 def _grids(times, granularity):
     "Each grid's times, and where they are among `times`"
     at = {t: i for i, t in enumerate(times)}

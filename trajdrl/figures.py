@@ -7,6 +7,7 @@ __all__ = ['Tables', 'paper_figure', 'draw_figures']
 
 # %% ../nbs/17_figures.ipynb #1f11fd07
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from fastcore import xml as fx
+from fastcore.basics import patch
 from IPython.display import Image as DisplayImage, display
 from matplotlib.figure import Figure
 from PIL import Image
@@ -27,8 +29,9 @@ from .disk import load_json, save_bytes
 from .data import DATASETS
 from .looks import plot_methods, plot_times
 from .information import plot_mi
-from .report import main_granularity, picture, plot_granularity, slug, write_page
+from .report import _words, main_granularity, picture, plot_granularity, slug, write_page
 from .downstream import score_of
+from .run import drawn_from, shown_in
 from .results import plot_accuracy, summarise
 from .sources import axis_of, label_axes, shown_axis
 from .separation import plot_separation
@@ -52,7 +55,7 @@ class Tables:
     def __init__(self,
         folder, # of a run, or above some
     ):
-        self.runs, self.read, seen = find_runs(folder), {}, {}
+        self.runs, self.read, self.used, seen = find_runs(folder), {}, set(), {}
         self.datasets = list(dict.fromkeys(c['data']['name'] for c in self.runs.values()))
         for p, c in self.runs.items(): # no two runs of one kind, which would be mixed
             key = (c['data']['name'], _kind(c), *(c['settings'][k] for k in ('d', 'seed')))
@@ -63,6 +66,7 @@ class Tables:
             if axes.setdefault(name := c['data']['name'], own := c['data'].get('axis')) != own: raise ValueError(f'{p} has another axis than the other runs of {name}; give a folder without it, or import it with another --name')
 
     def all(self, table): # rows of all runs
+        self.used.add(table)
         if table not in self.read:
             t = all_tables()[one_of(all_tables())('table', table)]
             found = [self._rows(p, c, t) for p, c in self.runs.items() if (p/t.file).exists()]
@@ -73,24 +77,28 @@ class Tables:
         found = [p for p, c in self.runs.items() if c['data']['name'] == dataset and 'axis' in c['data']]
         return axis_of(TrajectoryStore(found[0]/'trajectory')) if found else ('t', {})
 
-    def _rows(self, path, c, t):
-        s, file = c['settings'], path/t.file
-        try: df = t.read(file)
-        except ValueError as e: raise ValueError(f'{file} is not a table of {t.command} ({e}); delete it and make it anew') from None
-        if lacks := [k for k in t.columns if k not in df]: raise ValueError(f'{file} has no column {lacks[0]}; delete it and make it anew')
-        return df.assign(dataset=c['data']['name'], encoder=_kind(c), dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
+# %% ../nbs/17_figures.ipynb #758bc5aa
+@patch
+def _rows(self:Tables, path, c, t):
+    s, file = c['settings'], path/t.file
+    try: df = t.read(file)
+    except ValueError as e: raise ValueError(f'{file} is not a table of {t.command} ({e}); delete it and make it anew') from None
+    if lacks := [k for k in t.columns if k not in df]: raise ValueError(f'{file} has no column {lacks[0]}; delete it and make it anew')
+    return df.assign(dataset=c['data']['name'], encoder=_kind(c), dim=s['d'], model_seed=s['seed'], preset=s.get('preset', ''))
 
-    def __call__(self, table, **only): # rows with these values
-        df = self.all(table)
-        for k, v in only.items():
-            df = df[df[k] == v]
-            if not len(df): raise LookupError(self._missing(table, **only))
-        return df
+@patch
+def __call__(self:Tables, table, **only): # rows with these values
+    df = self.all(table)
+    for k, v in only.items():
+        df = df[df[k] == v]
+        if not len(df): raise LookupError(self._missing(table, **only))
+    return df
 
-    def _missing(self, table, dataset, encoder=None, dim=None, **_): # what to do
-        runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and _kind(c) == (encoder or _kind(c))]
-        if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
-        return f'run {all_tables()[table].command}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
+@patch
+def _missing(self:Tables, table, dataset, encoder=None, dim=None, **_): # what to do
+    runs = [p for p, c in self.runs.items() if c['data']['name'] == dataset and _kind(c) == (encoder or _kind(c))]
+    if not runs: return f'there is no run of {dataset}' + (f' with --kind {encoder}' if encoder else '') + '; make one with trajdrl_run'
+    return f'run {all_tables()[table].command}' + (f' --d {dim}' if dim else '') + f' on {runs[0]}'
 
 # %% ../nbs/17_figures.ipynb #464cab77
 def largest(
@@ -174,6 +182,16 @@ def information_figure(
         plot_mi(df[df.encoder == e], estimator, ax=ax, **{'fmt': '', **kwargs}).tick_params(axis='x', rotation=90)
         ax.tick_params(labelsize=7)
     return panels([''], _encoders(df), draw, (3.4, 2.9))
+
+def estimators_figure(t:Tables, dataset:str) -> Figure:
+    "The matrices of all estimators, one row each"
+    df = largest(t('mi', dataset=dataset))
+    names = [e for e in df.estimator.unique() if e != 'mine_paper']
+    if not names: raise LookupError(f'run trajdrl_mi DIR --estimators ksg,cka, or others, on the runs of {dataset}')
+    def draw(ax, estimator, e):
+        plot_mi(df[df.encoder == e], estimator, ax=ax, fmt='').tick_params(axis='x', rotation=90)
+        ax.tick_params(labelsize=7)
+    return panels(names, [e for e in _encoders(df) if set(names) <= set(df.estimator[df.encoder == e])], draw, (3.4, 2.9))
 
 # %% ../nbs/17_figures.ipynb #379a0a86
 def profile_figure(
@@ -337,7 +355,7 @@ PAPER = [
     PaperFigure(29, 'Attention along the curve, all attributes of CelebA, VDRL', profile_figure, ('celeba',), dict(encoder='vdrl')),
     PaperFigure(30, 'Attention along the curve, all attributes of CelebA, DRL', profile_figure, ('celeba',), dict(encoder='drl')),
     PaperFigure(0, 'Attention along the curve', profile_figure, OTHERS), PaperFigure(0, 'Divergence of attention between tasks', divergence_figure, OTHERS),
-    PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure),
+    PaperFigure(0, 'Normalised mutual information between times, by other estimators', estimators_figure), PaperFigure(0, 'Both sides of equation 5', separation_figure), PaperFigure(0, 'Heads on grids they were not trained on', transfer_figure),
     PaperFigure(0, 'Accuracy of K times, chosen in several ways', times_figure), PaperFigure(0, 'Where along t each task looks', looks_figure)]
 
 # %% ../nbs/17_figures.ipynb #831d2dad
@@ -356,26 +374,34 @@ def paper_figure(
 # %% ../nbs/17_figures.ipynb #52ea2435
 def draw_figures(
     folder, # of a run, or above some
-    log=None, # takes a line for each figure
+    log=None, # takes a line for each figure that is drawn
+    anew:bool=True, # draw also the figures that show these tables already?
 ) -> Path: # the page
     "Writes the figures of all tables in a folder, and a page with them"
     t, parts, missing = Tables(folder), [], []
-    for p in PAPER:
-        for dataset in _datasets(p, t):
-            name = f'figure_{p.number:02d}' if p.number else p.draw.__name__
-            title = (f'Figure {p.number}. ' if p.number else '') + p.title + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
-            try: fig = p.draw(t, dataset, **p.how)
-            except (LookupError, ValueError) as e:
-                missing.append(f'{title}: {e.args[0]}')
-                continue
-            path = Path(folder)/'figures'/f'{name}_{slug(dataset)}.png'
-            with shown_axis(*t.axis(dataset)): label_axes(fig)
-            save_bytes(path, fig.savefig)
+    for p, dataset in ((p, d) for p in PAPER for d in _datasets(p, t)):
+        with shown_axis(*t.axis(dataset)): title = (f'Figure {p.number}. ' if p.number else '') + _words(p.title) + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
+        path = Path(folder)/'figures'/f'{f"figure_{p.number:02d}" if p.number else p.draw.__name__}_{slug(dataset)}.png'
+        try: drawn = _draw(t, p, dataset, path, anew)
+        except (LookupError, ValueError) as e: missing.append(f'{title}: {e.args[0]}')
+        else:
             parts += [fx.H2(title), picture(path, title)]
-            if log: log(title)
+            if drawn and log: log(title)
     return _page(Path(folder), t, parts, missing)
 
 # %% ../nbs/17_figures.ipynb #0f0c829d
+def _draw(t, p, dataset, path, anew): # was it drawn?
+    "One figure as a file, which names the tables that it was drawn from"
+    with shown_axis(*t.axis(dataset)):
+        source = lambda names: ' '.join([drawn_from(p.title, p.how, dataset, *map(t.all, sorted(names))), *sorted(names)])
+        old = shown_in(path)
+        names = old.split()[1:]
+        if not anew and names and set(names) <= set(all_tables()) and source(names) == old: return False
+        t.used.clear()
+        fig = label_axes(p.draw(t, dataset, **p.how))
+        save_bytes(path, partial(fig.savefig, metadata=dict(Source=source(set(t.used)))))
+    return True
+
 def _datasets(p, t):
     "The data sets for which a figure of the paper is drawn"
     if p.datasets == OTHERS: return [d for d in t.datasets if d not in DATASETS or not DATASETS[d].paper]
@@ -383,7 +409,7 @@ def _datasets(p, t):
 
 def _page(folder, t, parts, missing):
     "figures.html"
-    n = len(t.runs)
-    facts = f'{n} run{"s" * (n > 1)} of {", ".join(t.datasets)}; the code is the largest there is unless a figure says otherwise, and the grid has 10 steps, or is the finest. Intervals are 95 % t-intervals over seeds.'
+    n, grid = len(t.runs), ', and the grid has 10 steps, or is the finest' * any('axis' not in c['data'] for c in t.runs.values())
+    facts = f'{n} run{"s" * (n > 1)} of {", ".join(t.datasets)}; the code is the largest there is unless a figure says otherwise{grid}. Intervals are 95 % t-intervals over seeds.'
     rest = [fx.H2('Not drawn'), fx.Ul(*map(fx.Li, missing))] if missing else []
     return write_page(folder/'figures.html', 'trajdrl: figures', [fx.H1("The paper's figures"), fx.P(facts, cls='soft'), *parts, *rest])

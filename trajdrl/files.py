@@ -169,10 +169,10 @@ def class_files(
     files = find_images(root) if root.is_dir() else []
     parts = [o.parts[len(root.parts):] for o in files]
     stray = [o for o, p in zip(files, parts) if len(p) < 2]
-    if stray: raise ValueError(f'{_some(stray)} lies beside the class folders of {root}; put every image into the folder of its class')
+    if stray: raise ValueError(f'{_some([o.name for o in stray], 5)} in {root} lies in no class folder; put every image into the folder of its class, or name all with their labels in a CSV file (columns file, label) and give that')
     folders = {o.name for o in root.iterdir() if o.is_dir() and not o.name.startswith('.')} if root.is_dir() else set()
     empty = sorted(folders - {p[0] for p in parts})
-    if empty or not files: raise FileNotFoundError(f'{root/empty[0] if empty else root} holds no image files; put images into every class folder')
+    if empty or not files: raise FileNotFoundError(f'{root/empty[0] if empty else root} holds no image files; put images into every class folder, or name them with their labels in a CSV file (columns file, label) and give that')
     names = [os.fsencode(p[-2 if last else 0]).decode(errors='backslashreplace') for p in parts] # bytes that are no UTF-8 become text
     return np.array([str(o) for o in files]), np.array(names)
 

@@ -20,7 +20,7 @@ from .files import _tasks_of, read_labels
 from .run import *
 from .run import _free, _settle
 from .settings import *
-from .sources import axis_of, store_from_arrays, _split, _tasks
+from .sources import axis_of, _CODES, _place, _split, _tasks, _write_store
 
 # %% ../nbs/12c_imported.ipynb #37235acb
 @door(file=PATH, log=LOG)
@@ -31,7 +31,7 @@ def read_arrays(
     log=lambda line: None, # takes a line on what was left out
 ) -> dict: # codes, labels (task -> array), axis and splits, `None` where the files have none
     "What files of codes and labels hold"
-    if not Path(file).is_file() or Path(file).suffix == '.csv': refuse('file', str(file), 'an npz, npy or safetensors file of codes; a CSV of labels goes with it, as labels')
+    if not Path(file).is_file() or Path(file).suffix not in ('.npz', '.npy', '.safetensors'): refuse('file', str(file), 'an npz, npy or safetensors file of codes; a CSV of labels goes with it, as labels')
     try: found = _arrays(Path(file))
     except Exception as e: raise ValueError(f'{file} is no npz, npy or safetensors file of numbers and words ({type(e).__name__}: {e})') from None
     if 'codes' not in found: refuse('file', str(file), f'one with an array named codes; this one has {", ".join(found)}')
@@ -54,7 +54,7 @@ def _columns(table, numbers, log): # task -> labels, with classes in the order o
     return found
 
 # %% ../nbs/12c_imported.ipynb #7d4751a3
-@door(out=PATH, name=of_kind(str, 'a word'), log=LOG)
+@door(out=PATH, codes=_CODES, axis_name=of_kind(str, 'a word'), name=of_kind(str, 'a word'), log=LOG)
 def import_run(
     out, # folder of the run, new or empty; one that holds this run already, to `resume`
     codes, # (n, T, d)
@@ -70,25 +70,23 @@ def import_run(
     **given, # a preset, settings of curves and heads, and `numbers`, names of labels to be regressed though they are whole
 ) -> Run:
     "A new run whose curves are imported"
-    T, d = np.shape(codes)[1:] if len(np.shape(codes)) == 3 else refuse('codes', codes, 'an array (n, T, d)')
+    n, T, d = codes.shape
     settings = dataclasses.replace(make_settings(d=d, granularity=(max(1, T - 1),), **given), dataset=name)
     there = resume and (Path(out).expanduser()/'config.json').exists()
     run = Run(out, device=device) if there else Run(_free(out, settings), settings, command, device)
     if there: run.imported or refuse('out', str(out), 'the folder of an import; this one holds a run of images'), run.agree(given)
     for t in settings.numbers: one_of(list(labels) if hasattr(labels, 'keys') else ['label'])('numbers', t)
-    _settle(run.settings, _readable(labels, splits, len(codes)))
-    store = store_from_arrays(codes, axis, labels, splits, run.path/'trajectory', {t: [] for t in settings.numbers}, axis_name=axis_name, name=name, log=log, even=True)
+    (ys, vocabs), rows = _tasks(labels, {t: [] for t in settings.numbers}, n), _split(splits, n, 0)
+    if one := [t for t, y in ys.items() if len(set(y[rows['train']])) < 2]: refuse('labels', one[0], f'two classes at least among the rows to train on, or leave task {one[0]} out')
+    _settle(run.settings, list(ys))
+    store = _write_store(codes, _place(axis, T, even=True), ys, vocabs, rows, run.path/'trajectory', axis_name, name, log=log)
     if there: return run
     run.config['data'] = _facts(store)
     for k in 'train', 'encode': run.config['stages'][k]['finished'] = True
     with alone_in(run.path): list_files(run.path, above=False), run.save()
     return run
 
-def _readable(labels, splits, n): # names of the tasks, each with two classes to learn
-    (ys, _), train = _tasks(labels, None, n), _split(splits, n, 0)['train']
-    if one := [t for t, y in ys.items() if len(set(y[train])) < 2]: refuse('labels', one[0], f'two classes at least among the rows to train on, or leave task {one[0]} out')
-    return list(ys)
-
+# %% ../nbs/12c_imported.ipynb #4653f7cb
 def _facts(store): # what a run's record says of its data
     return dict(name=store.meta['data'], fingerprint=store.meta['fingerprint'], rows={k: s.stop - s.start for k, s in store.splits.items()},
                 tasks={t: len(v) for t, v in store.vocabs.items()}, axis=list(axis_of(store)[1].values()))

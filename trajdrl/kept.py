@@ -55,6 +55,7 @@ def _outputs(self:KeptHead, curves): # (n, T, d) -> (n, members, classes), or (n
         return self.stack(x.transpose(0, 1) if kind.by_point else x[None]).transpose(0, 1)
     return torch.cat([read(x) for x in z.split(1024)])
 
+# %% ../nbs/08a_kept.ipynb #2e50eda4
 @patch
 def each_proba(self:KeptHead,
     curves, # codes as the encoder gives them, (n, T, d), at `times`

@@ -27,7 +27,7 @@ from .curve import span_times
 from .downstream import score_of, store_tasks, time_left
 from .results import paired_difference, unit_of
 from .settings import each, opt
-from .sources import at_point
+from .sources import at_point, points_text
 from .times import *
 from .times import _LRS, _SPLITS, CurveSet
 
@@ -228,7 +228,7 @@ def compare_times(
     "Accuracy, or R² of numbers, of heads at the times that each method chooses, at equal K"
     table, tasks, Ks = TimesTable(out), list(curves.tasks if tasks is None else in_order(tasks)), sorted(in_order(Ks))
     for t in tasks: one_of(curves.tasks)('tasks', t)
-    for K in Ks: whole(1, len(curves.times))('Ks', K)
+    for K in Ks: whole(1, len(curves.times))('K', K)
     for h in in_order(heads): one_of(_READERS)('heads', h)
     known = [*METHODS, 'variable']
     methods = [m for m in known if m != 'attention' or attention is not None] if methods is None else in_order(methods)
@@ -408,14 +408,14 @@ def measure_times(
     "Writes times.csv, times_along.csv and times_attention.csv"
     store, own, refine = curves_for(run, grid_times(s.granularity), s.n_train, s.n_test, log), run.settings, 0 if run.imported else s.refine
     from_images = () if run.imported else (run.encoder(), _first_rows(run.load(), s.n_train, s.n_test))
-    if s.refine > refine: log('the times are points of the axis: to refine them takes the encoder, and is left out')
+    if s.refine > refine: log('to refine points takes the encoder, and is left out')
     tasks, kw = store_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
     for t in tasks:
         if not len(along.find(dict(task=t), settings=[facts])):
             rows = along.add(accuracy_along(curves, t, **kw).assign(settings=facts))
-            log(f'{t}: {len(curves.times)} single times, best {at_point(rows.groupby("time").valid_acc.mean().idxmax(), exact=True)}')
+            log(f'{t}: {points_text(len(curves.times))} one by one, best {at_point(rows.groupby("time").valid_acc.mean().idxmax(), exact=True)}')
     attention = _profiles(run, s, store, tasks, log) if 'attention' in (s.methods or METHODS) else None
     compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', **kw, starts=s.starts, refine=refine, attention=attention, heads=s.heads, dim=own.transformer_dim, log=log)
 

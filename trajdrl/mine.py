@@ -449,4 +449,8 @@ def estimate(
         dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or (torch.bfloat16 if fast_bf16(device) else torch.float32)
         z, settings = z.to(dtype), dict(settings, dtype=dtype)
     pairs, size = CodePairs(z, left, right, seeds), len(seeds) if z.is_cuda else group
-    return torch.cat([e.fit(pairs[i:i+size], **settings) for i in range(0, len(pairs), size)]).cpu().double().numpy()
+    return np.concatenate([_one_each(name, e.fit(part, **settings), len(part)) for part in (pairs[i:i+size] for i in range(0, len(pairs), size))])
+
+def _one_each(name, nats, n): # what an estimator says of n members
+    nats = torch.as_tensor(nats).cpu().double().numpy()
+    return nats if nats.shape == (n,) else refuse('estimator', name, f'one that answers a number a member, {n} here and not {nats.shape}')

@@ -11,7 +11,6 @@ from functools import partial
 
 import torch
 from fastcore.basics import patch
-from timm.optim.muon import get_lr_scale, zeropower_via_newtonschulz
 from torch.optim.adam import adam
 
 from .core import fast_bf16
@@ -26,6 +25,7 @@ _NEWTON_SCHULZ = [(3.4445, -4.7750, 2.0315)] # coefficients of Muon's author
 
 def _orthogonal(ms, steps=5): # matrices, or kernels (out, in, h, w), of one shape -> (m, *shape), singular values near 1
     "The nearest semi-orthogonal matrices, scaled by sqrt(max(1, out/in))"
+    from timm.optim.muon import get_lr_scale, zeropower_via_newtonschulz # here, since only training needs timm, which takes longer to load than the rest
     x = torch.stack(ms).flatten(2) # (m, out, in)
     dtype = torch.bfloat16 if fast_bf16(x.device) else torch.float32
     y = zeropower_via_newtonschulz(x, steps, _NEWTON_SCHULZ, dtype=dtype).to(x.dtype)

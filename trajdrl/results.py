@@ -79,11 +79,13 @@ def summarise(
     df:pd.DataFrame, # rows of `probe`
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # task, head, time, granularity, n, mean, lo, hi, valid_acc, chance; with a task of numbers also n_classes, 0 for it
-    "Mean test accuracy, or R², and its interval, as `over_seeds` has it, with the mean validation accuracy and chance"
+    "Mean test accuracy, or R², and its interval, as `over_seeds` has it but cut to what the score can be, with the mean validation accuracy and chance"
     rows = select(df)
     others = unit_means(rows).groupby(GROUP, sort=False)[['valid_acc', 'chance']].mean()
     s = over_seeds(rows, 'test_acc', GROUP, level).join(others, on=GROUP)
-    return s if score_of(rows) == 'accuracy' else s.join(rows.groupby('task').n_classes.first(), on='task')
+    if score_of(rows) != 'accuracy': s = s.join(rows.groupby('task').n_classes.first(), on='task')
+    least = np.where(s.n_classes == 0, -np.inf, 0) if 'n_classes' in s else 0 # R² may be negative
+    return s.assign(lo=s.lo.clip(least), hi=s.hi.clip(upper=1))
 
 # %% ../nbs/09a_results.ipynb #3c2aa956
 def paired_difference(

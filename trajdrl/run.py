@@ -13,17 +13,20 @@ from pathlib import Path
 try: import resource
 except ImportError: resource = None # not on Windows
 
+import pandas as pd
 import torch
+from PIL import Image
 from fastai.torch_core import default_device, rank_distrib
 from fastcore.basics import patch
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 # %% ../nbs/12_run.ipynb #0583ae49
+from . import __version__
 from .card import run_card
 from .core import *
 from .core import as_device, fast_bf16, label_text, one_of
-from .disk import alone_in, atomic_folder, is_empty, LIST, list_files, load_json, save_bytes, save_json, TableError
+from .disk import alone_in, atomic_folder, is_empty, LIST, known, list_files, load_json, save_bytes, save_json, TableError
 from .data import DATASETS, load_data, to_dls, to_float
 from .diffusion import code_use, code_use_text, diffusion_learner, ema_encoder, load_checkpoint, train_diffusion
 from .downstream import probe_store
@@ -35,7 +38,7 @@ from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
 from .settings import as_text, FIELDS, obey
-from .sources import axis_of, label_axes, shown_axis
+from .sources import _SHOWN, axis_of, label_axes, shown_axis
 from .trajectory import TrajectoryStore
 
 # %% ../nbs/12_run.ipynb #d2ed942e
@@ -81,6 +84,7 @@ def _read_config(self:Run):
     except ValueError as e: raise ValueError(f'{f}: {e}') from None
     return config
 
+# %% ../nbs/12_run.ipynb #6efb1a85
 @patch
 @contextmanager
 def alone(self:Run):
@@ -133,6 +137,7 @@ def _change(self:Run, stage, given):
     _settle(dataclasses.replace(self.settings, **given), self.config['data']['tasks'])
     differ = {k: v for k, v in given.items() if getattr(self.settings, k) != v}
     begun = self.path/dict(encode='trajectory', probe='results.csv')[stage]
+    if differ and stage == 'encode': self._need('an encoder')
     if differ and begun.exists():
         k = next(iter(differ))
         raise ValueError(f'{begun} was begun with {k} {as_text(getattr(self.settings, k))}, not {as_text(differ[k])}; leave that out, or delete it')
@@ -244,10 +249,23 @@ def _free(out, s):
     if not is_empty(out) and [o for o in os.listdir(out) if o[0] != '.' and o != LIST] != ['trajectory']: raise ValueError(f'{out} holds other files; give a new or an empty folder as --out')
     return out
 
+# %% ../nbs/12_run.ipynb #3acf528e
 def _settle(s, tasks):
     "Refuses a setting that would only fail in a later stage"
     obey(s)
     for t in s.tasks: one_of(tasks)('tasks', t)
+
+def _check_labels(data, tasks):
+    "Refuses tasks whose labels are all alike"
+    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
+    for t in tasks:
+        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
+        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
+
+def _facts(data): # what the record of a run says of its images
+    rows = {k: s.stop - s.start for k, s in data.splits.items()}
+    return dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
+                tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
 
 # %% ../nbs/12_run.ipynb #ebad7cc0
 def start_run(
@@ -259,22 +277,19 @@ def start_run(
     cache=None, # see `Run`
 ) -> Run:
     "A new run, of which everything that can be checked is"
-    s, run = settings, Run(_free(out, settings), settings, command, device, cache)
+    obey(s := settings)
+    run = Run(_free(out, s), s, command, device, cache)
+    with torch.device('meta'): make_networks(s, 3, s.size or DATASETS.get(s.dataset, DATASETS['folder']).size) # refused before images are made or read
     if log: log(f'{s.dataset}, preset {s.preset}, {s.kind}, into {out}')
     data = run.load(log or (lambda line: None))
     if log: log(str(data))
     _settle(s, data.tasks)
-    differ = lambda t, k: len(set(data.labels[t][data.splits[k]])) > 1
-    for t in s.tasks or data.tasks:
-        if data.vocabs[t] and not differ(t, 'train'): raise ValueError(f'task {t} has one class only among the training images; leave it out of --tasks, or give more images')
-        if not data.vocabs[t] and not all(differ(t, k) for k in data.splits): raise ValueError(f'task {t} has one number only among the images to train on, to choose by or to test on; leave it out of --tasks, or give more images')
+    _check_labels(data, s.tasks or data.tasks)
     if s.bf16 and not run.bf16:
         run.config['settings']['bf16'] = False
         if log: log('this machine has no bfloat16 of its own: the networks run in single precision, and slower')
     run.learner()
-    rows = {k: s.stop - s.start for k, s in data.splits.items()}
-    run.config['data'] = dict(name=data.name, fingerprint=data.fingerprint, size=data.size, channels=data.channels, rows=rows,
-                              tasks={t: len(data.vocabs[t]) for t in data.tasks}, **dict(notes=data.notes) if data.notes else {})
+    run.config['data'] = _facts(data)
     try:
         with alone_in(_free(out, settings)): list_files(run.path, above=False), run.save()
     except OSError as e:
@@ -304,18 +319,36 @@ def plot_samples(
     return ax
 
 # %% ../nbs/12_run.ipynb #e189ab0b
+def drawn_from(
+    *things, # tables, paths of files, and what else has a text
+) -> str:
+    "A digest of all that a figure shows: what it is drawn from, the axis, the version of the package"
+    def read(o): return pd.util.hash_pandas_object(o, index=False).to_numpy() if isinstance(o, pd.DataFrame) else o.read_bytes().hex() if isinstance(o, Path) else repr(o)
+    return hash_arrays(repr((__version__, _SHOWN.get(), [list(o) for o in things if isinstance(o, pd.DataFrame)])), *map(read, things))
+
+def shown_in(
+    path, # of a PNG file
+) -> str: # '' if there is none, or a damaged one
+    "What a kept figure says it was drawn from"
+    try:
+        with Image.open(known(path)) as im: return im.info.get('Source', '')
+    except (OSError, ValueError): return ''
+
 def save_plot(
     path, # of a PNG file
     plot, # takes the arguments and `ax`
     *args, # passed to `plot`
     size=(5.4, 3.5), # in inches
+    anew:bool=True, # also if the file shows the same already?
     **kwargs, # passed to `plot`
 ) -> Path: # `path`
     "Draws one plot into a file"
+    digest = drawn_from(plot.__name__, size, kwargs, *args)
+    if not anew and shown_in(path) == digest: return Path(path)
     fig = Figure(figsize=size, dpi=120, layout='constrained')
     plot(*args, ax=fig.subplots(), **kwargs)
     label_axes(fig)
-    save_bytes(path, partial(fig.savefig, format='png'))
+    save_bytes(path, partial(fig.savefig, format='png', metadata=dict(Source=digest)))
     return Path(path)
 
 # %% ../nbs/12_run.ipynb #0423362a

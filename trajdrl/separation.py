@@ -28,13 +28,13 @@ def _pair_distances(x, pairs): # codes (n, T, d), (n_pairs, 2) -> (n_pairs, T) f
     return np.linalg.norm(x[pairs[:, 0]].astype(float) - x[pairs[:, 1]], axis=-1)
 
 # %% ../nbs/14_separation.ipynb #72d2e5d5
-@door(n_pairs=whole(1), seed=SEED)
+@door(pairs=whole(1), seed=SEED)
 def separation(
     store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
     granularity:int=None, # which grid, with t = 0; all the store's times if `None`
     split:str='test', # which images
     tasks=None, # tasks whose classes or numbers are compared; all if `None`
-    n_pairs:int=None, # how many pairs; as many as there can be if `None`
+    pairs:int=None, # how many pairs; as many as there can be if `None`
     seed:int=0, # of the pairs
 ) -> pd.DataFrame: # one row a pair and scale: i, j, scale, at_zero, sup, time, n_times, and for each task same_TASK, or gap_TASK of numbers
     "Both sides of equation 5 for pairs of images: distance at t = 0, and the largest distance on the curve"
@@ -43,8 +43,8 @@ def separation(
     if len(times) < 2 or times[0] != 0: refuse('granularity', granularity, 'one whose times are t = 0 and one more at least')
     x = as_codes(f'curves_{split}', x)
     for t in tasks: as_labels(f'y_{split}', labels[t], len(x), len(store.vocabs[t]))
-    n_pairs = whole(1, len(x) // 2)('n_pairs', n_pairs or len(x) // 2)
-    (i, j), tables = (pairs := _draw_pairs(len(x), n_pairs, seed)).T, []
+    n = whole(1, len(x) // 2)('pairs', pairs or len(x) // 2)
+    (i, j), tables = (pairs := _draw_pairs(len(x), n, seed)).T, []
     same = {f'same_{t}': labels[t][i] == labels[t][j] for t in tasks if len(store.vocabs[t])}
     same |= {f'gap_{t}': abs(labels[t][i] - labels[t][j]) / max(labels[t].std(), 1e-300) for t in tasks if not len(store.vocabs[t])}
     for scale, z in ('raw', x), ('standardised', standardise(x, x.mean(0), x.std(0)).numpy()):

@@ -36,7 +36,7 @@ FOURS = Rule(lambda v: v % 4 == 0 < v, 'a multiple of 4')
 
 _DOORS = load_data, to_dls, VESDE.__init__, ScoreNet.__init__, Encoder.__init__, diffusion_learner, train_diffusion, probe
 RULES = {k: rule for f in _DOORS for k, rule in f.rules.items()}
-def _rule(f): return f.metadata['rule'] or RULES.get(f.name) or (TRUTH if f.type is bool else None)
+def _rule(f): return f.metadata.get('rule') or RULES.get(f.name) or (TRUTH if f.type is bool else None)
 
 # %% ../nbs/11b_settings.ipynb #b2174a2b
 def obey(
@@ -54,7 +54,7 @@ def meaning(
     rule = _rule(f)
     says = rule.remedy() if rule and callable(rule.remedy) else rule.remedy if rule else ''
     bounds = re.match('one (?:or several )?of.*|a multiple.*|a (?:whole )?number (?:of |from |between )(.*)', says)
-    return f.metadata['help'] + (f' ({bounds[1] or says})' if bounds else '')
+    return f.metadata.get('help', f.name) + (f' ({bounds[1] or says})' if bounds else '')
 
 # %% ../nbs/11b_settings.ipynb #dc61983b
 PRESETS = 'quick', 'small', 'paper', 'paper_text'
@@ -160,10 +160,10 @@ def make_settings(
     **given, # fields of `Settings` that shall differ
 ) -> Settings:
     "Settings of a preset for a data set, with what is given on top"
-    for k in given: one_of(FIELDS)('setting', k)
     full, name = lambda p: str(Path(p).expanduser().resolve()), str(dataset)
     own = name not in DATASETS and (os.sep in name or Path(name).exists())
     differ = DATASETS['folder' if own else name].presets[preset.removesuffix('_text')] if own or name in DATASETS else {}
+    for k in [*given, *differ]: one_of(FIELDS)('setting', k)
     values = {k: _value(f, preset) for k, f in FIELDS.items()} | differ | given
     if values['path']: values['path'] = full(values['path'])
     return Settings(**values | dict(dataset=full(name) if own else name, preset=preset))

@@ -109,7 +109,7 @@ def _is_codes(z):
     complex_or_text = z.is_complex() or z.layout != torch.strided if isinstance(z, torch.Tensor) else np.dtype(z.dtype).kind not in 'fiub'
     return not np.ma.is_masked(z) and len(z.shape) == 3 and min(z.shape) > 0 and not complex_or_text
 
-_CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions')
+_CODES = Rule(_is_codes, 'an array or tensor of numbers (n, T, d), none of them 0: n images, T points of the axis, d dimensions; where there is one point, codes[:, None]')
 
 # %% ../nbs/07b_sources.ipynb #7bb69dbf
 @door(codes=_CODES, path=PATH, vocabs=of_kind(Mapping, 'class names by task'), axis_name=of_kind(str, 'a word'), name=of_kind(str, 'a word'), seed=SEED, bs=whole(1), log=LOG)
@@ -128,9 +128,13 @@ def store_from_arrays(
     even:bool=False, # points evenly spaced, also where the axis is of numbers in [0, 1]
 ) -> TrajectoryStore:
     "Writes codes of any model to a folder that `TrajectoryStore` opens"
-    (n, T, d), path = codes.shape, Path(path)
-    labels_at, times = _place(axis, T, even)
-    (ys, vocabs), rows = _tasks(labels, vocabs, n), _split(splits, n, seed)
+    n, T, d = codes.shape
+    return _write_store(codes, _place(axis, T, even), *_tasks(labels, vocabs, n), _split(splits, n, seed), Path(path), axis_name, name, bs, log)
+
+# %% ../nbs/07b_sources.ipynb #304cb6c3
+def _write_store(codes, place, ys, vocabs, rows, path, axis_name, name, bs=4096, log=None):
+    "A store of what has been read"
+    (n, T, d), (labels_at, times) = codes.shape, place
     order, ends = np.concatenate(list(rows.values())), np.cumsum([0, *map(len, rows.values())]).tolist()
     targets = np.stack([y[order] for y in ys.values()], 1)
     meta = dict(data=name, fingerprint=hash_arrays(targets, order, repr(vocabs)), kind='arrays', times=list(map(str, times)), bf16=False, axis=dict(name=axis_name, labels=labels_at),
@@ -235,6 +239,12 @@ def axis_text() -> str:
     "What the axis is called: t, or its name"
     return _SHOWN.get()[0]
 
+def points_text(
+    n:int, # how many
+) -> str:
+    "Some points in a sentence: 11 times, or 5 points of another axis"
+    return f'{n} {"points" if _SHOWN.get()[1] else "times"}'
+
 def at_point(
     t, # a time
     exact:bool=False, # a time as a fraction?
@@ -251,12 +261,16 @@ def label_axes(
     if not labels: return fig
     texts = {k: point_text(t) for t in labels for k in (str(t), f'{float(t):.3g}')}
     over_t = any('diffusion time' in ax.get_xlabel() for ax in fig.axes)
-    words = {'diffusion time t': name, '$t_': f'{name} $', 'at t = 0': f'at {at_point(0)}' if 0 in labels else '', 'time of': 'point of', 'encoder evaluations an image': 'points read'}
+    words = {'diffusion time t': name, '$t_': f'{name} $', 'at t = 0': f'at {at_point(0)}' if 0 in labels else '', 'time of': 'point of', 'encoder evaluations an image': 'points read',
+             'granularity': f'steps along {name}', 'accuracy of one time': 'accuracy of one point', ' times, K = ': ' points, K = '}
+    said = lambda text: reduce(lambda text, pair: text.replace(*pair), words.items(), text)
+    for legend in filter(None, [*fig.legends, *(ax.get_legend() for ax in fig.axes)]):
+        for o in legend.get_texts(): o.set_text(said(o.get_text()))
     for ax in fig.axes:
         for axis in ax.xaxis, ax.yaxis:
             shown = [o.get_text() for o in axis.get_ticklabels()]
             if ax.images and shown and set(shown) <= set(texts): axis.set_ticklabels([label_text(texts[o]) for o in shown])
-            axis.set_label_text(reduce(lambda text, pair: text.replace(*pair), words.items(), axis.get_label_text()))
+            axis.set_label_text(said(axis.get_label_text()))
         if over_t and not ax.images and ax.lines: _tick_points(ax.xaxis, list(labels))
         if 'largest distance' in ax.get_ylabel() and ax.get_label() == '<colorbar>': _tick_points(ax.yaxis, list(labels))
     return fig

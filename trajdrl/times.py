@@ -204,7 +204,7 @@ def _reader(self:CurveSet, sets): # M lists of G sets of K times -> a function o
 _LRS = 1e-2, 3e-3, 1e-3
 
 # %% ../nbs/14b_times.ipynb #6707b762
-@door(seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), head=one_of(['mlp_joined', 'transformer']))
+@door(seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), at_once=whole(1), head=one_of(['mlp_joined', 'transformer']))
 def read_times(
     curves:CurveSet, # where codes are read
     sets, # pairs of a task and K times, the same K for all; or of a tuple of tasks and one set for each
@@ -215,10 +215,11 @@ def read_times(
     hidden:int=256, # hidden units of the MLP
     head:str='mlp_joined', # or 'transformer', for sets of one task
     dim:int=64, # width of the Transformer
-    at_once:int=128, # heads that are trained together, at most
+    at_once:int=None, # heads that are trained together, at most; if `None` 128 on a GPU, and on a CPU 36, whose activations its caches hold
 ) -> pd.DataFrame: # set, seed, lr, epoch, valid_acc, test_acc (and task): one row a set, seed and task; with a task of numbers also n_classes, 0 for it
     "Accuracy, or R² of numbers, of heads that read sets of times, at the learning rate that is best on validation"
-    sets, block = [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets], max(1, at_once // (len(lrs) * len(seeds)))
+    sets, most = [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets], at_once or (36 if curves.device.type == 'cpu' else 128)
+    block = max(1, most // (len(lrs) * len(seeds)))
     for t in {t for ts, _ in sets for t in ts}: one_of(curves.tasks)('sets', t)
     if head == 'transformer': rows = pd.concat([_read_attending(curves, t, s, lrs, seeds, epochs, bs, dim).assign(set=i, task=t) for i, ([t], [s]) in enumerate(sets)], ignore_index=True)
     else: rows = pd.DataFrame([r for i in range(0, len(sets), block) for r in _read_block(curves, sets[i:i+block], i, lrs, seeds, epochs, bs, hidden)])

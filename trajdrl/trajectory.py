@@ -110,7 +110,7 @@ class TrajectoryStore:
     splits = property(lambda self: {k: slice(*v) for k, v in self.meta['splits'].items()}, doc='Rows of train, valid and test')
     def __repr__(self):
         n, T, d = self.meta['shape']
-        return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} times, {d} dimensions; tasks {", ".join(self.tasks)}'
+        return f'TrajectoryStore of {self.meta["data"]}: {n} images, {T} {"points" if "axis" in self.meta else "times"}, {d} dimensions; tasks {", ".join(self.tasks)}'
 
 # %% ../nbs/07_trajectory.ipynb #5b17e845
 def _sound(path):
@@ -133,6 +133,7 @@ def _match(self:TrajectoryStore, encoder, data):
     if data is not None and data.fingerprint != meta['fingerprint']: raise ValueError(f'{self.path} was made from other data ({meta["data"]}); {give}')
     if meta['done'] < meta['shape'][0]: raise ValueError(f'{self.path} is cut short: {meta["done"]} of {meta["shape"][0]} images; finish it with encode_data')
 
+# %% ../nbs/07_trajectory.ipynb #ab392b85
 @patch
 def _open(self:TrajectoryStore, name, shape, dtype=np.float32):
     "One of the store's arrays, mapped from disk, of the shape and type it must have"
@@ -254,6 +255,7 @@ def columns(self:TrajectoryStore,
     even = at == list(range(at[0], at[-1] + 1, step))
     return (slice(at[0], at[-1] + 1, step) if even else np.array(at)), times
 
+# %% ../nbs/07_trajectory.ipynb #5ad7e7e3
 @patch
 def curves(self:TrajectoryStore,
     split:str='train', # train, valid or test
