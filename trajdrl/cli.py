@@ -105,7 +105,7 @@ def run_parser(
 ) -> Parser:
     "The parser of a command that starts a run"
     p = Parser(prog, description, 'DATASET --out DIR', epilog=_exceptions())
-    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n, d in DATASETS.items() if d.paper)}, or the path of a folder of class folders, or of a CSV file of labels')
+    p.add_argument('dataset', metavar='DATASET', help=f'{", ".join(n for n in DATASETS if n != "folder")}, or the path of a folder of class folders, or of a CSV file of labels')
     p.add_argument('--out', metavar='DIR', required=True, help='folder of the run: new, empty, or with --resume one that holds a run')
     p.add_argument('--cache', metavar='DIR', help='folder in which images are kept and read from, where they may be more than memory')
     p.add_argument('--preset', metavar='X', choices=PRESETS, help=f'settings to start from: {_PRESET.metadata["help"]} [quick]')

@@ -27,7 +27,7 @@ from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
 from .blocks import _stamps, free_pages, stored_array
-from .core import LOG, PATH, SEED, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
+from .core import LOG, PATH, SEED, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
 from .files import ENDINGS, Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
@@ -142,7 +142,7 @@ class DataSet:
         for k in self.presets: one_of(first)('presets', k)
         self.presets = {k: {**v, **self.presets.get(k, {})} for k, v in first.items()}
 
-DATASETS = {}
+DATASETS = Registry('data set')
 
 # %% ../nbs/02b_data.ipynb #d8f74f6f
 _LONG = dict(steps=250_000, epochs=1500)

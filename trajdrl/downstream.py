@@ -17,7 +17,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from .core import *
-from .core import as_codes, as_device, as_labels, door, fast_bf16, in_order, LOG, of_kind, one_of, PATH, refuse, Rule, SEEDS, whole
+from .core import as_codes, as_device, as_labels, door, fast_bf16, in_order, LOG, named, of_kind, one_of, PATH, refuse, Rule, SEEDS, whole
 from .disk import Table
 from .heads import *
 from .heads import MAIN_HEADS, standardise
@@ -90,7 +90,7 @@ def _said(rule): return rule.remedy() if callable(rule.remedy) else rule.remedy
 
 def _rates(v): return np.unique(np.atleast_1d(np.asarray(v, dtype=float)))[::-1].tolist() # falling
 _LRS = _by_head(Rule(lambda v: _rates(v) and 0 < min(_rates(v)) <= max(_rates(v)) < np.inf, 'positive learning rates'))
-_NAMES = Rule(lambda v: in_order(v) and set(in_order(v)) <= set(HEADS), lambda: f'some of {", ".join(HEADS)}', in_order)
+_NAMES = Rule(lambda v: in_order(v) and set(in_order(v)) <= set(HEADS), lambda: f'some of {named(HEADS)}', in_order)
 _N_CLASSES = Rule(lambda n, some=whole(2): some.takes(n) or n == 0, 'a whole number of at least 2, or 0 for numbers to regress', int)
 _PLAN = dict(heads=_NAMES, lrs=_LRS, seeds=SEEDS, epochs=_by_head(whole(1)), patience=_by_head(whole(0)))
 

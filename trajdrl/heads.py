@@ -6,6 +6,7 @@
 __all__ = ['HEADS', 'MLPHead', 'GRUHead', 'TransformerHead', 'TensorCurve', 'HeadKind']
 
 # %% ../nbs/08_heads.ipynb #eb689f9d
+import inspect
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
@@ -295,7 +296,7 @@ def take(self:HeadStack,
 # %% ../nbs/08_heads.ipynb #fa83fbb6
 @patch
 def activations(self:HeadStack, x): # (M, b, ...) -> numbers that a member keeps, about
-    return x[0, ..., 0].numel() * max(p.shape[1] for p in self.parameters())
+    return x[0, ..., 0].numel() * max((p.shape[1] for p in self.parameters() if p.ndim > 1), default=1)
 
 @patch
 def groups(self:HeadStack, x): # (M, b, ...) -> numbers of members
@@ -468,7 +469,7 @@ class HeadKind:
 
     def __post_init__(self):
         one_of(['point', 'curve'])('reads', self.reads)
-        if not self.fit: Rule(lambda c: isinstance(c, type) and issubclass(c, Head), 'a subclass of Head, or fit')('single', self.single)
+        if not self.fit: Rule(lambda c: isinstance(c, type) and issubclass(c, Head) and {'d', 'n_classes', 'p', 'seed'} <= set(inspect.signature(c.__init__).parameters), 'a subclass of Head with arguments d, n_classes, p and seed, or fit')('single', self.single)
 
     @property
     def by_point(self): return self.reads == 'point' or self.view is not None # does it take (b, d) rather than (b, T, d)?

@@ -303,7 +303,7 @@ def times_summary(
 ) -> pd.DataFrame: # task, method, K, head, times, reads, searched, seconds, valid_acc, test_acc; with a task of numbers also n_classes, 0 for it
     "Means over heads; `random` is also over its draws, and `random_best` is the draw that is best on validation"
     key, numbers = ['task', 'method', 'K', 'head'], ['reads', 'searched', 'seconds', 'valid_acc', 'test_acc'] + ['n_classes'] * ('n_classes' in df)
-    sets = df.groupby([*key, 'draw'], sort=False).agg({'times': 'first', **dict.fromkeys(numbers, 'mean')}).reset_index()
+    sets = df.groupby([*key, 'draw'], sort=False).agg({'times': lambda t: t.iloc[0] if t.nunique() == 1 else '', **dict.fromkeys(numbers, 'mean')}).reset_index() # encoders have times of their own
     drawn = sets[sets.method == 'random']
     best = drawn.loc[drawn.groupby(['task', 'K', 'head']).valid_acc.idxmax()].assign(method='random_best')
     means = sets.groupby(key, sort=False).agg({'times': lambda t: t.iloc[0] if len(t) == 1 else '', **dict.fromkeys(numbers, 'mean')})
