@@ -210,7 +210,7 @@ _READERS = 'mlp_joined', 'mlp_shared', 'transformer'
 def compare_times(
     curves:CurveSet, # of a store
     tasks=None, # which tasks; all if `None`
-    Ks=(1, 2, 3, 5, 8), # how many times
+    K=(1, 2, 3, 5, 8), # how many times, one or several
     methods=None, # of `METHODS`, or 'variable'; all that can be done if `None`
     out=None, # a CSV file to which finished rows are added, and where they are found again
     seeds=3, # heads that read each set
@@ -226,7 +226,7 @@ def compare_times(
     log=None, # called with one line for each finished method, K and head
 ) -> pd.DataFrame: # columns of `TimesTable`
     "Accuracy, or R² of numbers, of heads at the times that each method chooses, at equal K"
-    table, tasks, Ks = TimesTable(out), list(curves.tasks if tasks is None else in_order(tasks)), sorted(in_order(Ks))
+    table, tasks, Ks = TimesTable(out), list(curves.tasks if tasks is None else in_order(tasks)), sorted(in_order(K))
     for t in tasks: one_of(curves.tasks)('tasks', t)
     for K in Ks: whole(1, len(curves.times))('K', K)
     for h in in_order(heads): one_of(_READERS)('heads', h)
