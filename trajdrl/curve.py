@@ -188,11 +188,14 @@ def plot_errors(
 def span_times(
     curves, # codes (n, T, d)
     K:int, # how many
+    after=(), # numbers of times that are taken first
 ) -> list: # numbers of the times, in the order they were taken
     "The times from which the rest of the curves follows best, without labels"
-    a = _columns(curves)
-    whole(1, a.shape[1])('K', K)
-    return linalg.qr(linalg.qr(a, mode='r')[0][:a.shape[1]], mode='r', pivoting=True)[1][:K].tolist() # of R: as of the matrix itself
+    a, after = _columns(curves), list(after)
+    whole(max(1, len(after)), a.shape[1])('K', K)
+    r = linalg.qr(a, mode='r')[0][:a.shape[1]] # pivots of R are those of the matrix itself
+    if after: r = r - (q := linalg.qr(r[:, after], mode='economic')[0]) @ (q.T @ r) # what they leave open
+    return [*after, *(i for i in linalg.qr(r, mode='r', pivoting=True)[1].tolist() if i not in after)][:K]
 
 # %% ../nbs/14a_curve.ipynb #7f69539c
 @door(curves=CURVES)

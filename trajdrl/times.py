@@ -329,19 +329,32 @@ def learn_times(
     net = _Heads([seed] * len(groups), len(groups[0]), K * curves.d, y['n_classes'], hidden).to(curves.device)
     _fit(net, _interpolated(curves, times, spline), y, [lr] * len(groups), epochs, bs, times, times_lr, jitter)
     ended = times().detach().cpu() # (M, G, K)
-    best = _best_start(curves, groups, ended, lr, max(1, epochs // 2), bs, hidden)
-    chosen = {t: ended[m, g] for t, (m, g) in best.items()}
+    chosen = _best_start(curves, groups, at.cpu(), ended, lr, max(1, epochs // 2), bs, hidden)
     if refine: chosen = {t: _refined(curves, t, chosen[t], refine, lr, times_lr, bs, hidden) for t in tasks}
     return {t: curves.nearest(s.tolist()) for t, s in chosen.items()}
 
 # %% ../nbs/14b_times.ipynb #fb323aa3
-def _best_start(curves, groups, ended, lr, epochs, bs, hidden): # -> task: (member, place)
-    "Which start ended best for each task (for all tasks, if they share a model), by heads trained anew on exact codes at cached times"
-    snap = lambda ts: tuple(sorted(min(curves.times, key=lambda s: abs(float(s) - t)) for t in ts.tolist()))
-    sets = [(t, snap(ended[m, g])) for m, ts in enumerate(groups) for g, t in enumerate(ts)]
-    score = read_times(curves, sets, [lr], 2, epochs, bs, hidden).groupby('set').valid_acc.mean().to_numpy().reshape(len(groups), -1)
-    if len(groups[0]) > 1: return {t: (int(score.mean(1).argmax()), g) for g, t in enumerate(groups[0])}
-    return {t: (max((m for m, ts in enumerate(groups) if ts == [t]), key=lambda m: score[m, 0]), 0) for ts in groups for t in ts}
+def _best_start(curves, groups, at, ended, lr, epochs, bs, hidden): # -> task: its times (K,)
+    "Which set is best for each task (for all tasks, if they share a model), by heads trained anew: those that were learned, those spread, and those they came from"
+    K, G, snap = ended.shape[2], len(groups[0]), lambda s: min(range(len(curves.times)), key=lambda i: abs(float(curves.times[i]) - s))
+    spread = {m: [_spread(curves, [snap(s) for s in row.tolist()]) for row in ended[m]] for m in range(len(groups))}
+    sets = {t: [] for ts in groups for t in ts}
+    for m, ts in enumerate(groups):
+        for g, t in enumerate(ts): sets[t] += [ended[m, g].tolist(), spread[m][g], at[m % len(at)].tolist()]
+    tries = [(t, s) for t, ss in sets.items() for s in ss]
+    exact = lambda s: tuple(sorted(curves.times[snap(x)] for x in s))
+    distinct = {k: i for i, k in enumerate(dict.fromkeys((t, exact(s)) for t, s in tries))} # each is read once
+    score = read_times(curves, list(distinct), [lr], 2, epochs, bs, hidden).groupby('set').valid_acc.mean()
+    score = score.loc[[distinct[t, exact(s)] for t, s in tries]].to_numpy().reshape(len(sets), -1) # (tasks, tries)
+    best = np.tile(score.mean(0).argmax(), len(sets)) if G > 1 else score.argmax(1)
+    return {t: torch.tensor(ss[b]) for (t, ss), b in zip(sets.items(), best)}
+
+def _spread(curves, at): # numbers of K cached times -> K times (floats)
+    "A set without times that stand beside one another, filled up by those from which the curve then follows best"
+    t, kept = [float(s) for s in curves.times], []
+    for i in sorted(set(at)):
+        if not kept or t[i] - t[kept[-1]] >= 1 / (4 * len(at)): kept.append(i)
+    return sorted(t[i] for i in span_times(curves.x['train'][:1000].cpu(), len(at), kept))
 
 # %% ../nbs/14b_times.ipynb #42720ab9
 def _exact_codes(curves, rows, t, spline): # rows of the training images, (K,) -> standardised (b, K, d)
