@@ -306,6 +306,8 @@ def __getattr__(name): # trajdrl_mi and all others
     if name.removeprefix('trajdrl_') in ANALYSES and name.startswith('trajdrl_'): return partial(analysis_command, name.removeprefix('trajdrl_'))
     raise AttributeError(f'there is no {name} in trajdrl.cli')
 
+def __dir__(): return [*globals(), *(f'trajdrl_{name}' for name in ANALYSES)] # for completion
+
 # %% ../nbs/19_cli.ipynb #ce3d7ff5
 _IMPORT = dict(labels='CSV with a row for each curve: columns of labels, and maybe one named split', numbers='columns whose whole numbers are to be regressed, and are no classes', axis='names or numbers of the points, with commas between; 0, 1, 2, ... by default',
                axis_name='what the axis is, such as layer or epoch', name="the data's name [that of the file]")
