@@ -335,26 +335,26 @@ def learn_times(
 
 # %% ../nbs/14b_times.ipynb #fb323aa3
 def _best_start(curves, groups, at, ended, lr, epochs, bs, hidden): # -> task: its times (K,)
-    "Which set is best for each task (for all tasks, if they share a model), by heads trained anew: those that were learned, those spread, and those they came from"
-    K, G, snap = ended.shape[2], len(groups[0]), lambda s: min(range(len(curves.times)), key=lambda i: abs(float(curves.times[i]) - s))
-    spread = {m: [_spread(curves, [snap(s) for s in row.tolist()]) for row in ended[m]] for m in range(len(groups))}
-    sets = {t: [] for ts in groups for t in ts}
+    "Which set is best for each task (for all tasks, if they share a model), of those that were learned and those they came from, by heads trained anew"
+    G, sets = len(groups[0]), {t: [] for ts in groups for t in ts}
     for m, ts in enumerate(groups):
-        for g, t in enumerate(ts): sets[t] += [ended[m, g].tolist(), spread[m][g], at[m % len(at)].tolist()]
-    tries = [(t, s) for t, ss in sets.items() for s in ss]
-    exact = lambda s: tuple(sorted(curves.times[snap(x)] for x in s))
-    distinct = {k: i for i, k in enumerate(dict.fromkeys((t, exact(s)) for t, s in tries))} # each is read once
+        for g, t in enumerate(ts): sets[t] += [_spread(curves, ended[m, g].tolist()), at[m % len(at)].tolist()]
+    tries = [(t, tuple(sorted(curves.times[_nearest(curves, s)] for s in ss))) for t, of in sets.items() for ss in of]
+    distinct = {k: i for i, k in enumerate(dict.fromkeys(tries))} # each is read once
     score = read_times(curves, list(distinct), [lr], 2, epochs, bs, hidden).groupby('set').valid_acc.mean()
-    score = score.loc[[distinct[t, exact(s)] for t, s in tries]].to_numpy().reshape(len(sets), -1) # (tasks, tries)
+    score = score.loc[[distinct[k] for k in tries]].to_numpy().reshape(len(sets), -1) # (tasks, tries)
     best = np.tile(score.mean(0).argmax(), len(sets)) if G > 1 else score.argmax(1)
-    return {t: torch.tensor(ss[b]) for (t, ss), b in zip(sets.items(), best)}
+    return {t: torch.tensor(of[b]) for (t, of), b in zip(sets.items(), best)}
 
-def _spread(curves, at): # numbers of K cached times -> K times (floats)
-    "A set without times that stand beside one another, filled up by those from which the curve then follows best"
-    t, kept = [float(s) for s in curves.times], []
-    for i in sorted(set(at)):
-        if not kept or t[i] - t[kept[-1]] >= 1 / (4 * len(at)): kept.append(i)
-    return sorted(t[i] for i in span_times(curves.x['train'][:1000].cpu(), len(at), kept))
+def _nearest(curves, t): return min(range(len(curves.times)), key=lambda i: abs(float(curves.times[i]) - t)) # number of a cached time
+
+def _spread(curves, at): # K times -> K times
+    "The same times; where some stand beside one another, one of them and those from which the curve then follows best"
+    at, kept = sorted(at), []
+    for t in at:
+        if not kept or t - kept[-1] >= 1 / (4 * len(at)): kept.append(t)
+    if len(kept) == len(at): return at
+    return sorted(float(curves.times[i]) for i in span_times(curves.x['train'][:1000].cpu(), len(at), list(dict.fromkeys(_nearest(curves, t) for t in kept))))
 
 # %% ../nbs/14b_times.ipynb #42720ab9
 def _exact_codes(curves, rows, t, spline): # rows of the training images, (K,) -> standardised (b, K, d)
