@@ -335,10 +335,10 @@ def learn_times(
 
 # %% ../nbs/14b_times.ipynb #fb323aa3
 def _best_start(curves, groups, at, ended, lr, epochs, bs, hidden): # -> task: its times (K,)
-    "Which set is best for each task (for all tasks, if they share a model), of those that were learned and those they came from, by heads trained anew"
-    G, sets = len(groups[0]), {t: [] for ts in groups for t in ts}
+    "Which set is best for each task (for all tasks, if they share a model), of those that were learned, the uniform and the label-free one, by heads trained anew"
+    G, sets = len(groups[0]), {t: at[:2].tolist() for ts in groups for t in ts}
     for m, ts in enumerate(groups):
-        for g, t in enumerate(ts): sets[t] += [_spread(curves, ended[m, g].tolist()), at[m % len(at)].tolist()]
+        for g, t in enumerate(ts): sets[t].append(_spread(curves, ended[m, g].tolist()))
     tries = [(t, tuple(sorted(curves.times[_nearest(curves, s)] for s in ss))) for t, of in sets.items() for ss in of]
     distinct = {k: i for i, k in enumerate(dict.fromkeys(tries))} # each is read once
     score = read_times(curves, list(distinct), [lr], 2, epochs, bs, hidden).groupby('set').valid_acc.mean()
