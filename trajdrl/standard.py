@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from sklearn.metrics import r2_score
 
 from .core import LOG, SEED, Rule, as_array, as_codes, as_device, as_labels, door, number, refuse, whole
-from .downstream import _N_CLASSES, store_tasks
+from .downstream import _in_unit, _N_CLASSES, _unit, store_tasks
 
 # %% ../nbs/09b_standard.ipynb #b45e5e45
 _SCORES = Rule(lambda s: (a := as_array(s)).ndim in (2, 3) and a.size and a.dtype.kind in 'fiub' and not np.isnan(a).any(), 'numbers (n, classes), or (n, T, classes)', as_array)
@@ -47,15 +47,16 @@ def knn_scores(
     if test.ndim == 2: return knn_scores(train[:, None], y, test[:, None], k, temperature, n_classes, bs, device)[:, 0]
     y, device = _fit_together(train, y, test, n_classes), as_device(device)
     if k > len(train): refuse('k', k, f'at most {len(train)}, the number of training images')
-    said, (mean, std) = (F.one_hot(torch.from_numpy(y), n_classes or -1), (0, 1)) if n_classes != 0 else _in_units(y)
+    unit = _unit(y := torch.from_numpy(y)) # of numbers
+    said = _in_unit(y, unit) if unit else F.one_hot(y, n_classes or -1)
     to, said = lambda a: F.normalize(torch.from_numpy(a).to(device), dim=-1), said.float().to(device)
     bank = [to(train[:, t]) for t in range(train.shape[1])]
     def votes(z, b): # (m, classes), or (m,)
         s, near = (to(z) @ b.T).topk(k)
         w = ((s - s[:, :1]) / temperature).exp()
-        return torch.einsum('mk,mkc->mc', w, said[near]) if n_classes != 0 else (w * said[near]).sum(1) / w.sum(1)
+        return (w * said[near]).sum(1) / w.sum(1) if unit else torch.einsum('mk,mkc->mc', w, said[near])
     found = np.concatenate([torch.stack([votes(test[i:i+bs, t], b) for t, b in enumerate(bank)], 1).cpu().numpy() for i in range(0, len(test), bs)])
-    return found if n_classes != 0 else mean + std * found.astype(float)
+    return unit[0] + unit[1] * found.astype(float) if unit else found
 
 def _fit_together(train, y, test, n_classes): # -> the labels
     try: y = as_labels('y', y, len(train), *() if n_classes is None else (n_classes,))
@@ -63,8 +64,6 @@ def _fit_together(train, y, test, n_classes): # -> the labels
     if train.shape[1:] != test.shape[1:]: refuse('test', test, f'codes as those to train, (m, {", ".join(map(str, train.shape[1:]))})')
     if n_classes == 0 and (y == y[0]).all(): refuse('y', y, 'two different numbers at least')
     return y
-
-def _in_units(y): return torch.from_numpy((y - y.mean()) / y.std()), (y.mean(), y.std()) # numbers in standard deviations from their mean
 
 # %% ../nbs/09b_standard.ipynb #7cd1a714
 @door(train=as_codes, test=as_codes, n_classes=_N_CLASSES, epochs=whole(1), bs=whole(1), lr=number(0), momentum=number(0, 1), weight_decay=number(0), seed=SEED)

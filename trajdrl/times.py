@@ -70,8 +70,10 @@ def nearest(self:CurveSet,
     ts, # any numbers in [0, 1]
 ) -> tuple: # exact times, sorted; the same time may come twice
     "The times nearest to `ts` at which exact codes can be had"
-    near = lambda t: Fraction(round(1000 * t), 1000) if self.encoder else min(self.times, key=lambda s: abs(s - t))
+    near = lambda t: Fraction(round(1000 * t), 1000) if self.encoder else self.times[_nearest(self, t)]
     return tuple(sorted(t if t in self._known else near(t) for t in map(Fraction, ts)))
+
+def _nearest(curves, t): return min(range(len(curves.times)), key=lambda i: abs(curves.times[i] - t)) # number of the cached time
 
 @patch
 def exact(self:CurveSet,
@@ -345,8 +347,6 @@ def _best_start(curves, groups, at, ended, lr, epochs, bs, hidden): # -> task: i
     score = score.loc[[distinct[k] for k in tries]].to_numpy().reshape(len(sets), -1) # (tasks, tries)
     best = np.tile(score.mean(0).argmax(), len(sets)) if G > 1 else score.argmax(1)
     return {t: torch.tensor(of[b]) for (t, of), b in zip(sets.items(), best)}
-
-def _nearest(curves, t): return min(range(len(curves.times)), key=lambda i: abs(float(curves.times[i]) - t)) # number of a cached time
 
 def _spread(curves, at): # K times -> K times
     "The same times; where some stand beside one another, one of them and those from which the curve then follows best"
