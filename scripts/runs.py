@@ -44,6 +44,13 @@ def with_times(job):
     more = ['--heads', 'mlp_joined,mlp_shared,transformer', '--methods', 'uniform,label_free,greedy,attention,learned,conditioned']
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
+TASK = dict(synthetic='foreground', colored_mnist='digit', cifar10='class')
+
+def where(dataset, kind, d, seed):
+    "Four ways to choose times of a small code of `quick`, for one task"
+    name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000', '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned']
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], ['trajdrl_times', name, *few, '--tasks', TASK[dataset]]]
+
 LONG_STEPS = 2500, 5000, 10_000, 20_000
 PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
                      head_seeds=3, lrs='8e-3,2e-3', curve_lrs='3e-3,1e-3', heads='mlp,gru,transformer')
@@ -56,6 +63,7 @@ JOBS += [small(ds, k, s) for s in (1, 2) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
 JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [small('cifar10', 'drl', 0, d=128)]
+JOBS += [where(ds, k, d, s) for k in KINDS for ds in SETS[:2] for d in (2, 16, 4) for s in (0, 1, 2)]
 JOBS += [with_times(dimension(ds, k, d, s)) for d in (2, 16, 4) for s in (0, 1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [with_times(small(ds, k, s)) for s in (0, 1, 2) for ds in SETS for k in KINDS]
 LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'paper', steps=n, **PAPER_ON_MUON)]) for n in LONG_STEPS]

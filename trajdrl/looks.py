@@ -411,10 +411,11 @@ def measure_times(
     if s.refine > refine: log('to refine points takes the encoder, and is left out')
     tasks, kw = store_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
-    along, facts = _AlongTable(run.path/'times_along.csv'), f'seeds={s.seeds} epochs={s.epochs} n={len(curves.x["train"])}'
+    along, one = _AlongTable(run.path/'times_along.csv'), dict(lrs=[.01], seeds=1, epochs=s.epochs) # a head a time: what shows where to look needs no interval
+    facts = f'{one} n={len(curves.x["train"])}'
     for t in tasks:
         if not len(along.find(dict(task=t), settings=[facts])):
-            rows = along.add(accuracy_along(curves, t, **kw).assign(settings=facts))
+            rows = along.add(accuracy_along(curves, t, **one).assign(settings=facts))
             log(f'{t}: {points_text(len(curves.times))} one by one, best {at_point(rows.groupby("time").valid_acc.mean().idxmax(), exact=True)}')
     attention = _profiles(run, s, store, tasks, log) if 'attention' in (s.methods or METHODS) else None
     compare_times(curves, tasks, s.K, s.methods or None, run.path/'times.csv', **kw, starts=s.starts, refine=refine, attention=attention, heads=s.heads, dim=own.transformer_dim, log=log)
