@@ -45,11 +45,14 @@ def with_times(job):
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
 TASK = dict(synthetic='foreground', colored_mnist='digit', cifar10='class')
+SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground')
 
 def where(dataset, kind, d, seed):
-    "Four ways to choose times of a small code of `quick`, for one task"
-    name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000', '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned']
-    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], ['trajdrl_times', name, *few, '--tasks', TASK[dataset]]]
+    "Four ways to choose times of a small code of `quick`, for one task; with 16 dimensions also one model for several tasks"
+    name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
+    one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', TASK[dataset]]
+    several = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'learned,conditioned', '--heads', 'mlp_joined,mlp_shared', '--tasks', SEVERAL.get(dataset)]
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [several] * (d == 16)
 
 LONG_STEPS = 2500, 5000, 10_000, 20_000
 PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
