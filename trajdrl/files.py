@@ -287,7 +287,9 @@ def _parts_by_name(column): # 'train', 'valid', 'test' (n,)
     return part
 
 # %% ../nbs/02_files.ipynb #1d3320be
-def _as_numbers(y): return pd.to_numeric(y.astype(object), errors='coerce').astype(float).to_numpy() # NaN for what is none
+def _as_numbers(y): # NaN for what is none; text to the bit, which pandas itself gives from 3.1 on
+    y = y.astype(object)
+    return y.where(pd.to_numeric(y, errors='coerce').notna()).map(float).to_numpy()
 
 def _as_classes(y): # a column -> text (n,), class names in order; or None for numbers to regress
     if y.dtype.kind == 'b': return np.where(y, 'yes', 'no').astype(object), ['no', 'yes']
