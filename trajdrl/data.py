@@ -27,7 +27,7 @@ from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
 from .blocks import _stamps, free_pages, stored_array
-from .core import LOG, PATH, SEED, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
+from .core import LOG, PATH, SEED, TRUTH, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
 from .files import ENDINGS, Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
@@ -256,7 +256,7 @@ _NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 _CACHE = Rule(lambda v: not Path(v).expanduser().is_file(), 'a folder, new or not')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=_CACHE, log=LOG)
+@door(name=_NAME, size=whole(8, 16_384), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, skip_damaged=TRUTH, cache=_CACHE, log=LOG)
 def load_data(
     name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)

@@ -179,8 +179,9 @@ def atomic_path(
         yield Path(tmp)
         _commit(Path(tmp), path)
     except Exception as e:
-        if not _is_full(e): raise
-        raise DiskFull(path, max(need, os.path.getsize(tmp) if tmp else 0)) from None
+        if _is_full(e): raise DiskFull(path, max(need, os.path.getsize(tmp) if tmp else 0)) from None
+        if tmp or not isinstance(e, OSError): raise
+        raise OSError(f'{path} cannot be written to ({e.strerror}); give another place') from None
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
 
