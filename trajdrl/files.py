@@ -428,3 +428,17 @@ def fetch_folder(
         shutil.unpack_archive(archive, new, 'gztar', **dict(filter='data') if hasattr(tarfile, 'data_filter') else {})
         _rename(new/folder.name, folder)
         new.rmdir()
+
+# %% ../nbs/02_files.ipynb #bb9d1a25
+def fetch_celeba(
+    folder, # that shall hold it, by the name celeba
+):
+    "Fetches CelebA by torchvision; an `OSError` says why it cannot be had"
+    from torchvision.datasets import CelebA
+    try: CelebA(Path(folder).parent, download=True)
+    except Exception as e: raise OSError(' '.join(str(e).split())) from None # of gdown, torchvision or the system
+
+def _all_there(folder, names, source):
+    "Are the images that `source` names in `folder`? An interrupted copy lacks some"
+    missing = sorted(set(names) - set(os.listdir(folder)))
+    if missing: raise FileNotFoundError(f'{len(missing)} of {len(names)} images named in {source} are missing from {folder}, {missing[0]} for one')
