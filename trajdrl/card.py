@@ -34,10 +34,11 @@ def _grid(s, d): # what a reader of the card needs to make curves that the heads
     k = max(s['granularity'])
     return dict(k=k, T=len(d.get('axis') or time_grid(k)), task=next(iter(d['tasks'])))
 
-def _origin(folder, s, d): # a line
+def _origin(folder, s, d, what): # a line
     if 'axis' in d: return f"- Codes of another model, of dimension {s['d']} at {len(d['axis'])} points, of {d['rows']['train']:,} training images of {d['name']}; {s['head_seeds']} seeds of every head."
     log = read_table(folder/'log.csv')
-    return (f"- Trained on {d['rows']['train']:,} images of {d['name']}, none of whose labels was used, by {log.step.iloc[-1]:,} steps (preset {s['preset']}, {s['kind']}, seed {s['seed']}); "
+    of = '- Trained' if what == 'encoder' else f"- {s['head_seeds']} seeds of every head. The encoder was trained"
+    return (f"{of} on {d['rows']['train']:,} images of {d['name']}, none of whose labels was used, by {log.step.iloc[-1]:,} steps (preset {s['preset']}, {s['kind']}, seed {s['seed']}); "
             f"validation loss {log.valid_loss.iloc[-1]:.1f}.")
 
 # %% ../nbs/11c_card.ipynb #fe83720f
@@ -56,6 +57,6 @@ def run_card(
     head = ModelCardData(library_name='trajdrl', license=licence, tags=['representation-learning', 'diffusion']).to_yaml()
     says = (f"An encoder E(x0, t) of images of {d['size']}x{d['size']} pixels: a code of dimension {s['d']} for every diffusion time t in [0, 1]." if what == 'encoder' else
             f"Heads that read {', '.join(d['tasks'])} of {d['name']} from single points of curves, or from whole curves, of dimension {s['d']}.")
-    facts = [f'---\n{head}\n---\n# {name}\n', says + about + '\n', f'```python\n{_USE[what].format(name=name, d=s["d"], **_grid(s, d))}\n```\n', _origin(folder, s, d),
+    facts = [f'---\n{head}\n---\n# {name}\n', says + about + '\n', f'```python\n{_USE[what].format(name=name, d=s["d"], **_grid(s, d))}\n```\n', _origin(folder, s, d, what),
              f"- Images: {IMAGE_LICENCES.get(d['name'], 'see those who made them')}. Weights: {licence}.", *more, '']
     return '\n'.join([*facts, *(_accuracies(folder) if (folder/'results.csv').exists() else []), ''])

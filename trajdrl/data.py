@@ -27,9 +27,9 @@ from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
 from .blocks import _stamps, free_pages, stored_array
-from .core import LOG, PATH, SEED, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
+from .core import LOG, PATH, SEED, TRUTH, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import ENDINGS, Listing, _SKIP, _damaged_text, _some, class_files, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import ENDINGS, Listing, _SKIP, _all_there, _damaged_text, _some, class_files, fetch_celeba, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -126,7 +126,8 @@ class DataSet:
     lister:Callable=None # (folder, seed) -> `Listing`; for images that are files
     folder:str='' # its folder in fastai's data folder
     needs:tuple=() # what must be in that folder
-    url:str='' # of its archive, among those that fastai knows
+    url:str='' # of its archive, among those that fastai knows; or where `fetch` finds it, in words
+    fetch:Callable=None # (folder): puts what it lacks into its folder, where there is no such archive; an `OSError` says why it cannot
     how:str='' # how to get it by hand
     n_classes:int=None # of its first task, counted to find a copy that is not whole
     coloured:bool=False # are its images read as grey and coloured?
@@ -166,11 +167,6 @@ DATASETS['cifar100'] = DataSet('CIFAR100', paper=True, lister=_list_cifar100, fo
     natural=('class',))
 
 # %% ../nbs/02b_data.ipynb #328052f9
-def _all_there(folder, names, source):
-    "Are the images that `source` names in `folder`? An interrupted copy lacks some"
-    missing = sorted(set(names) - set(os.listdir(folder)))
-    if missing: raise FileNotFoundError(f'{len(missing)} of {len(names)} images named in {source} are missing from {folder}, {missing[0]} for one')
-
 def _list_mini_imagenet(root, seed):
     if not (root/'train.csv').exists(): return list_pooled(*class_files(root, last=True), seed)
     tables = {f: pd.read_csv(f, dtype=str, usecols=['filename', 'label']) for f in (root/f'{k}.csv' for k in ('train', 'val', 'test'))}
@@ -193,7 +189,7 @@ def _list_celeba(root, seed):
     labels = {k: (df[k].to_numpy() == 1).astype(np.int64) for k in df}
     return Listing(files, np.array(['train', 'valid', 'test'])[parts], labels, {k: ['no', 'yes'] for k in labels})
 
-DATASETS['celeba'] = DataSet('CelebA', paper=True, lister=_list_celeba, folder='celeba', needs=('img_align_celeba', 'list_attr_celeba.txt', 'list_eval_partition.txt'), size=64,
+DATASETS['celeba'] = DataSet('CelebA', paper=True, lister=_list_celeba, folder='celeba', needs=('img_align_celeba', 'list_attr_celeba.txt', 'list_eval_partition.txt'), size=64, url='Google Drive, by torchvision', fetch=fetch_celeba,
     how='put into it img_align_celeba/, list_attr_celeba.txt and list_eval_partition.txt, as torchvision.datasets.CelebA leaves them: with gdown installed, in the folder above, python -c "from torchvision.datasets import CelebA; CelebA(\'.\', download=True)"',
     presets=dict(paper=dict(steps=250_000, attention=(2,)))) # level 2 is 16 x 16 there
 
@@ -208,9 +204,9 @@ def _home(k='data'):
 
 def _fetch(name, root, log): # why it could not be done, or ''
     src = DATASETS[name]
-    size, md5 = read_checks(checks_module(fastai.data))[src.url]
-    log(f'{name} is not in {root}; fetching {size / 1e6:,.3g} MB from {src.url}')
-    try: return fetch_folder(src.url, root, _home('archive')/Path(src.url).name, size, md5) or ''
+    size, md5 = (0, '') if src.fetch else read_checks(checks_module(fastai.data))[src.url]
+    log(f'{name} is not in {root}; fetching {f"{size / 1e6:,.3g} MB" if size else "it"} from {src.url}')
+    try: return (src.fetch(root) if src.fetch else fetch_folder(src.url, root, _home('archive')/Path(src.url).name, size, md5)) or ''
     except (OSError, HTTPException) as e: return f', and cannot be fetched from {src.url}: {e}'
 
 def _find_folder(name, path=None, log=print):
@@ -218,9 +214,9 @@ def _find_folder(name, path=None, log=print):
     src = DATASETS[name]
     root = _home()/src.folder if path is None else Path(path).expanduser()
     if path is not None and (root/src.folder).is_dir(): root = root/src.folder
-    why = _fetch(name, root, log) if path is None and src.url and not root.exists() else ''
-    missing = next((root/o for o in ('.', *src.needs) if not (root/o).exists()), None)
-    if missing: raise FileNotFoundError(f'{name} is not in {root} ({missing} does not exist){why}; {src.how}')
+    lacks = lambda: next((root/o for o in ('.', *src.needs) if not (root/o).exists()), None)
+    why = _fetch(name, root, log) if path is None and src.url and (lacks() if src.fetch else not root.exists()) else ''
+    if missing := lacks(): raise FileNotFoundError(f'{name} is not in {root} ({missing} does not exist){why}; {src.how}')
     return root
 
 # %% ../nbs/02b_data.ipynb #cb9c4c1b
@@ -256,7 +252,7 @@ _NAME = Rule(lambda v: str(v) in set(DATASETS) - {'folder'} or isinstance(v, pd.
 _PART = Rule(lambda v: 0 < v < 1, 'a number between 0 and 1')
 _CACHE = Rule(lambda v: not Path(v).expanduser().is_file(), 'a folder, new or not')
 
-@door(name=_NAME, size=whole(8), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, cache=_CACHE, log=LOG)
+@door(name=_NAME, size=whole(8, 16_384), n_train=whole(2), n_test=whole(1), valid_frac=_PART, path=PATH, seed=SEED, images=PATH, skip_damaged=TRUTH, cache=_CACHE, log=LOG)
 def load_data(
     name, # one of `DATASETS`, the path of a folder of class folders or of a CSV file of labels, or a DataFrame
     size:int=None, # height and width in pixels; the paper's if `None` (32; Mini-ImageNet 84, CelebA 64)

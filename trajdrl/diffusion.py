@@ -116,7 +116,7 @@ class Perturb(Callback):
 
 # %% ../nbs/05_diffusion.ipynb #e38ef34e
 class DiffusionLoss:
-    "Equation 4 with its regulariser, averaged over the batch"
+    "Equation 4 with its regulariser, averaged over the batch, or of each image"
     @door(lambda_z=number(0), weighting=one_of(WEIGHTINGS))
     def __init__(self,
         sde:SDE, # the noise process
@@ -124,10 +124,10 @@ class DiffusionLoss:
         weighting:str='paper', # one of `WEIGHTINGS`
     ): self.sde, self.lambda_z, self.weight = sde, lambda_z, WEIGHTINGS[weighting]
 
-    def __call__(self, pred, eps, t): # ((b, c, h, w), statistics), (b, c, h, w), (b,)
+    def __call__(self, pred, eps, t, reduction='mean'): # ((b, c, h, w), statistics), (b, c, h, w), (b,), mean or none
         score, stats = pred
-        loss = self.weight(self.sde.sigma(t)) * dsm_loss(score, eps, self.sde.std(t))
-        return (loss + self.lambda_z * code_penalty(stats)).mean()
+        loss = self.weight(self.sde.sigma(t)) * dsm_loss(score, eps, self.sde.std(t)) + self.lambda_z * code_penalty(stats)
+        return loss.mean() if reduction == 'mean' else loss
 
 # %% ../nbs/05_diffusion.ipynb #76e70979
 def _ema_decay(n, decay=0.999): # updates so far, where the decay ends

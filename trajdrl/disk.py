@@ -162,6 +162,16 @@ def _is_full(e): # safetensors wraps the system's error in its own
     code = e.errno if isinstance(e, OSError) else next(iter(re.findall(r'os error (\d+)', str(e))), 0)
     return int(code or 0) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+def _no_place(path, e, need=0): return DiskFull(path, need) if _is_full(e) else OSError(f'{path} cannot be written to ({e.strerror}); give another place')
+
+def _new_part(path): # an empty folder beside it
+    try:
+        _make_folder(path.parent)
+        part = Path(tempfile.mkdtemp(dir=path.parent, prefix=_PART, suffix=path.name))
+    except OSError as e: raise _no_place(path, e) from None
+    os.chmod(part, 0o755)
+    return part
+
 # %% ../nbs/00a_disk.ipynb #7fa220d5
 @contextmanager
 def atomic_path(
@@ -179,8 +189,8 @@ def atomic_path(
         yield Path(tmp)
         _commit(Path(tmp), path)
     except Exception as e:
-        if not _is_full(e): raise
-        raise DiskFull(path, max(need, os.path.getsize(tmp) if tmp else 0)) from None
+        if not _is_full(e) and (tmp or not isinstance(e, OSError)): raise
+        raise _no_place(path, e, max(need, os.path.getsize(tmp) if tmp else 0)) from None
     finally:
         if tmp: Path(tmp).unlink(missing_ok=True)
 
@@ -250,10 +260,7 @@ def atomic_folder(
     path, # where the folder shall be
 ):
     "A new folder beside `path` that takes its name when the block ends well, unless the block removed it"
-    path = Path(path)
-    _make_folder(path.parent)
-    part = Path(tempfile.mkdtemp(dir=path.parent, prefix=_PART, suffix=path.name))
-    os.chmod(part, 0o755)
+    part = _new_part(path := Path(path))
     try:
         yield part
         if not part.exists(): return

@@ -76,15 +76,16 @@ _MODEL_CARD = '''---
 # {{ network }}
 
 {{ about }} Made with `trajdrl`, whose `{{ loader }}.from_pretrained` loads it. Its settings: {{ settings }}.
+{{ facts }}
 '''
 
 class Pretrained(PyTorchModelHubMixin, library_name='trajdrl', license='unknown', tags=['representation-learning', 'diffusion'], model_card_template=_MODEL_CARD, coders=_CODERS):
     "Base of networks that are saved and loaded in the form of the Hugging Face hub"
-    part, about = '.', '' # where a network lies in the folder of one that comes with the package; a sentence for its card
+    part, about, needs = '.', '', {'sde'} # where a network lies in the folder of one that comes with the package; a sentence for its card; settings without which there is none
 
-    def save_pretrained(self, folder, **kwargs):
+    def save_pretrained(self, folder, facts='', **kwargs): # facts: more text for the card
         name, loader, config = type(self).__name__, next(c for c in type(self).__mro__ if Pretrained in c.__bases__), self._hub_mixin_config
-        card = dict(network=name, about=self.about, loader=loader.__name__, settings=', '.join(f'{k} {v}' for k, v in config.items()))
+        card = dict(network=name, about=self.about, facts=facts, loader=loader.__name__, settings=', '.join(f'{k} {v}' for k, v in config.items()))
         return super().save_pretrained(folder, config={**config, 'network': name}, model_card_kwargs=card, **kwargs)
 
 # %% ../nbs/03_encoder.ipynb #dff14760
@@ -103,7 +104,7 @@ def from_pretrained(cls:Pretrained,
         try: folder = Path(snapshot_download(str(name), allow_patterns=['config.json', 'model.safetensors'], **kwargs))
         except OSError as e: wrong(f' ({str(e).splitlines()[0]})')
     config = load_json(folder/'config.json') if (folder/'config.json').exists() else None
-    if not isinstance(config, dict) or 'sde' not in config: wrong(': its config.json is missing, or not what save_pretrained writes')
+    if not isinstance(config, dict) or not cls.needs <= set(config): wrong(': its config.json is missing, or not what save_pretrained writes')
     return cls._fill(cls._outline(folder/'config.json', config), folder, as_device('cpu' if map_location is None else map_location)).eval()
 
 # %% ../nbs/03_encoder.ipynb #0f9d61a0
@@ -115,7 +116,8 @@ def _outline(cls:Pretrained, file, config):
     if name not in list(classes): raise wrong(f'it is for {name}, not {cls.__name__}')
     if unknown := set(config) - set(inspect.signature(classes[name].__init__).parameters): raise wrong(f'unknown setting {min(unknown)}')
     try:
-        with torch.device('meta'): return classes[name](**config | dict(sde=make_sde(**config['sde'])))
+        if 'sde' in config: config['sde'] = make_sde(**config['sde'])
+        with torch.device('meta'): return classes[name](**config)
     except (ValueError, TypeError, RuntimeError, OverflowError) as e: raise wrong(str(e).splitlines()[0]) from None
 
 # %% ../nbs/03_encoder.ipynb #98664c47
@@ -123,7 +125,9 @@ def _outline(cls:Pretrained, file, config):
 def _fill(cls:Pretrained, network, folder, device):
     "`network` with the weights in `folder`, if they are its weights"
     want = {k: list(v.shape) for k, v in network.state_dict().items()}
-    try: network.to_empty(device=device).load_state_dict(read_tensors(folder/'model.safetensors', want))
+    try:
+        found = read_tensors(folder/'model.safetensors', want) # before memory is taken
+        network.to_empty(device=device).load_state_dict(found)
     except Exception as e: raise ValueError(f'{folder} holds no weights that fit its config.json ({str(e).splitlines()[0]}); train or copy it again') from None
     return network
 

@@ -226,7 +226,13 @@ def slug(
 # %% ../nbs/02_files.ipynb #ddf7202f
 PART_NAMES = {k: part for part, names in dict(train='train training', valid='valid val validation validate dev', test='test testing').items() for k in names.split()}
 
-def _part_of(name): return PART_NAMES.get(re.sub('[-_ ]?(set|data|images)$', '', name.strip().lower())) # also test_set, Training Set, val-images
+_BESIDE = 'set data images image imgs img split folder'.split() # words that say no more
+
+def _words(name): return [o for w in re.findall(r'[^\W\d_]+', name.lower()) if (o := re.sub('(set|data|images)$', '', w)) and o not in _BESIDE]
+
+def _part_of(name): # also test_set, Training Set, val-images, img_train, val2017
+    words = _words(name)
+    return PART_NAMES.get(words[0]) if len(words) == 1 and not re.search(r'\d', re.sub(r'(?<!\d)(19|20)\d\d(?!\d)', '', name)) else None
 
 def _parts_of(folders, root): # names of folders -> part -> name
     parts = {}
@@ -234,6 +240,8 @@ def _parts_of(folders, root): # names of folders -> part -> name
         if part := _part_of(o):
             if part in parts: raise ValueError(f'{root} has two folders for one part, {parts[part]} and {o}; leave one of them')
             parts[part] = o
+    like = {PART_NAMES[w]: o for o in folders for w in _words(o) if w in PART_NAMES} # train_a and test_a, say
+    if not parts and 'train' in like and len(like) > 1: raise ValueError(f'{root} has folders {", ".join(like.values())}, which may be parts or classes; name parts train, valid and test, and classes without these words')
     return parts
 
 # %% ../nbs/02_files.ipynb #95b28239
@@ -294,10 +302,10 @@ def _as_numbers(y): # NaN for what is none; text to the bit, which pandas itself
 def _as_classes(y): # a column -> text (n,), class names in order; or None for numbers to regress
     if y.dtype.kind == 'b': return np.where(y, 'yes', 'no').astype(object), ['no', 'yes']
     x = _as_numbers(y)
-    if np.isfinite(x).all() and (x % 1 != 0).any(): return None
+    if (good := np.isfinite(x).all()) and (x % 1 != 0).any() or y.dtype.kind == 'f' and not good: return None
     text = y.astype(int).astype(str) if y.dtype.kind == 'f' else y.astype(str)
     value = dict(zip(text, x))
-    return text.to_numpy(object), sorted(value, key=(lambda k: (value[k], k)) if np.isfinite(x).all() else str)
+    return text.to_numpy(object), sorted(value, key=(lambda k: (value[k], k)) if good else str)
 
 def _several(y): # a column -> label -> bool (n,), who has it; `None` if its cells hold one label each
     is_list = lambda c: isinstance(c, (list, tuple, set))
@@ -315,7 +323,7 @@ def _tasks_of(y, regress=False): # a column -> task -> (labels (n,), class names
         raise ValueError(f'column {c} has no label in {n} of {len(y)} rows; fill them, or leave out the rows or the column; if its cells hold several labels or none, set them apart by semicolons, a single one as label;')
     x, classes = _as_numbers(y), None if regress else _as_classes(y)
     if not classes:
-        if odd := sorted(set(y[~np.isfinite(x)].astype(str))): raise ValueError(f'column {c} holds {_some(odd, 5)}; give a finite number to each row, or leave it out of numbers')
+        if odd := sorted(set(y[~np.isfinite(x)].astype(str))): raise ValueError(f'column {c} holds {_some(odd, 5)}; give a finite number to each row, or leave {"it out of numbers" if regress else "the column out"}')
         return {c: (x, [])}, f'column {c}: numbers to regress, from {x.min():g} to {x.max():g}'
     if len(classes[1]) <= max(2, len(y) / 2): return {c: classes}, ''
     if .9 <= np.isfinite(x).mean() < 1: raise ValueError(f'column {c} holds {_some(sorted(set(y[~np.isfinite(x)].astype(str))), 5)} among numbers; give a number to each row, or leave the column out')
@@ -354,6 +362,7 @@ def list_table(
     numbers=(), # columns whose whole numbers are to be regressed, and are no classes
 ) -> Listing:
     "Listing of the images that a table names, with the tasks of each column of labels"
+    if len(twice := table.columns[table.columns.duplicated()]): raise ValueError(f'the table has more than one column {twice[0]}; give each a name of its own')
     file, part = _column(table, _FILE_COLUMNS), _column(table, _PART_COLUMNS)
     file = table.columns[0] if file is None else file
     files, found, notes = _files_of(table[file], Path(images).expanduser()), {}, []
@@ -421,3 +430,17 @@ def fetch_folder(
         shutil.unpack_archive(archive, new, 'gztar', **dict(filter='data') if hasattr(tarfile, 'data_filter') else {})
         _rename(new/folder.name, folder)
         new.rmdir()
+
+# %% ../nbs/02_files.ipynb #bb9d1a25
+def fetch_celeba(
+    folder, # that shall hold it, by the name celeba
+):
+    "Fetches CelebA by torchvision; an `OSError` says why it cannot be had"
+    from torchvision.datasets import CelebA
+    try: CelebA(Path(folder).parent, download=True)
+    except Exception as e: raise OSError(' '.join(str(e).split())) from None # of gdown, torchvision or the system
+
+def _all_there(folder, names, source):
+    "Are the images that `source` names in `folder`? An interrupted copy lacks some"
+    missing = sorted(set(names) - set(os.listdir(folder)))
+    if missing: raise FileNotFoundError(f'{len(missing)} of {len(names)} images named in {source} are missing from {folder}, {missing[0]} for one')

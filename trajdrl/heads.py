@@ -9,12 +9,10 @@ __all__ = ['HEADS', 'MLPHead', 'GRUHead', 'TransformerHead', 'TensorCurve', 'Hea
 import inspect
 import warnings
 from collections.abc import Callable
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from io import StringIO
 from itertools import groupby
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from fastai.torch_core import TensorBase
 from fastcore.basics import patch
-from huggingface_hub import PyTorchModelHubMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
@@ -31,7 +28,7 @@ from torch.func import functional_call, vmap
 
 from .core import *
 from .core import as_array, door, number, one_of, refuse, Registry, Rule, SEED, whole
-from .disk import load_json
+from .encoder import Pretrained
 
 # %% ../nbs/08_heads.ipynb #a96765c7
 def standardise(
@@ -90,17 +87,10 @@ def weights_from(
         yield
 
 # %% ../nbs/08_heads.ipynb #1f9d9ad5
-_HEAD_CARD = '''---
-{{ card_data }}
----
-A head made with `trajdrl`, which reads classes from codes, or from curves of codes, that are standardised with the training mean and standard deviation.
-Load it with `trajdrl.heads.Head.from_pretrained`.
-
-{{ facts | default("") }}
-'''
-
-class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', license='unknown', tags=['representation-learning'], model_card_template=_HEAD_CARD):
+class Head(nn.Module, Pretrained, library_name='trajdrl'):
     "Base of the single heads: dropout that follows `seed` and the step, if there is a seed"
+    about, needs = 'A head that reads classes or a number from codes, or from curves of codes, that are standardised with the training mean and standard deviation.', {'d', 'n_classes'}
+
     @door(p=_RATE, seed=SEED)
     def __init__(self,
         p:float=0.25, # dropout rate
@@ -116,20 +106,14 @@ class Head(nn.Module, PyTorchModelHubMixin, library_name='trajdrl', license='unk
         if not self.training: return x
         return self.masks(x[None], None if self.seed is None else [self.seed], site)[0]
 
-    def save_pretrained(self, folder, facts='', **kwargs): # facts: text for the card
-        return super().save_pretrained(folder, config={**self._hub_mixin_config, 'network': type(self).__name__}, model_card_kwargs=dict(facts=facts), **kwargs)
-
-    @classmethod
-    def _from_pretrained(cls, *, strict=True, **kwargs): # quietly
-        with redirect_stdout(StringIO()): return super()._from_pretrained(strict=True, **kwargs)
-
-    @classmethod
-    def from_pretrained(cls, name, **kwargs): # a folder that `save_pretrained` left, or user/name on the hub
-        config = Path(name)/'config.json'
-        if config.exists():
-            kind = load_json(config).get('network')
-            cls = next((c for c in [cls, *cls.__subclasses__()] if c.__name__ == kind), None) or refuse('name', str(name), f'the folder of a head; this is one of {kind}')
-        return super(Head, cls).from_pretrained(name, **kwargs)
+# %% ../nbs/08_heads.ipynb #10c64a36
+@patch(cls_method=True)
+def _fill(cls:Head, network, folder, device):
+    "The head of a folder, made anew: heads of others may have more than their weights"
+    filled = super(Head, cls)._fill(network, folder, device)
+    with weights_from(0): head = type(filled)(**filled._hub_mixin_config).to(device)
+    head.load_state_dict(filled.state_dict())
+    return head
 
 # %% ../nbs/08_heads.ipynb #486bb348
 class MLPHead(Head):

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .core import *
-from .core import as_codes, one_of, refuse
+from .core import as_codes, as_device, one_of, refuse
 from .disk import atomic_path, known, read_tensors
 from .files import slug
 from .heads import HEADS, HeadStack, standardise
@@ -51,9 +51,9 @@ def _outputs(self:KeptHead, curves): # (n, T, d) -> (n, members, classes), or (n
     if curves.shape[1:] != (T, d): refuse('curves', curves, f'codes (n, {T}, {d}) at the times {", ".join(self.note["times"])}, as of encode')
     z, kind = standardise(curves, *self.scale), HEADS[self.head]
     def read(x): # (b, T, d) -> (b, members, classes)
-        x = kind.shown(x)
+        x = kind.shown(x).to(next(self.stack.parameters()).device)
         return self.stack(x.transpose(0, 1) if kind.by_point else x[None]).transpose(0, 1)
-    return torch.cat([read(x) for x in z.split(1024)])
+    return torch.cat([read(x).cpu() for x in z.split(1024)])
 
 # %% ../nbs/08a_kept.ipynb #2e50eda4
 @patch
@@ -121,7 +121,7 @@ def open_head(
     device='cpu', # where it reads
 ) -> KeptHead:
     "A head from its file"
-    note = read_note(path)
+    note, device = read_note(path), as_device(device)
     try:
         made, n = note.pop('made'), len(note['valid_acc'])
         make = lambda: HEADS[note['head']].make([0] * n, made['width'], made['n_classes'], made['p'], getattr(torch, made['dtype']), **made['settings'])

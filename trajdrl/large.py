@@ -60,6 +60,7 @@ def encode_shards(
 ) -> TrajectoryStore: # `None` while other parts are not done
     "Encodes one part of a data set into a store that others fill too; the last one completes it"
     out, apart = Path(out), part is not None
+    if apart and (parts is None or part >= parts): refuse('parts', parts, f'a whole number of at least {part + 1}, of which this is part {part}')
     if not apart: part, parts = rank_distrib(), max(1, num_distrib())
     if parts == 1 and not (out/'shards').exists(): return encode_data(encoder, data, times, out, bs, bf16, log, save_every)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from fastcore.basics import patch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from .sources import encode_curves
+from .sources import _ENCODER, encode_curves
 from .trajectory import _grid
 
 # %% ../nbs/07c_pipeline.ipynb #f7ab8500
@@ -29,7 +29,8 @@ class CurveTransformer(TransformerMixin, BaseEstimator):
         X, # images: paths, PIL images, arrays or tensors; rows of numbers for an encoder without a size
         y=None, # not used
     ):
-        "Looks at the input alone"
+        "Looks at the encoder and the input"
+        _ENCODER('encoder', self.encoder)
         self._rows(X, reset=True)
         return self
 
@@ -41,7 +42,7 @@ class CurveTransformer(TransformerMixin, BaseEstimator):
         return z.reshape(len(z), -1) if self.flat else z
 
     def _rows(self, X, reset=False):
-        return X if self.encoder.size is not None else validate_data(self, X, reset=reset, dtype=np.float32)
+        return X if getattr(self.encoder, 'size', 0) is not None else validate_data(self, X, reset=reset, dtype=np.float32)
 
 # %% ../nbs/07c_pipeline.ipynb #e10295b6
 @patch

@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 
 from .core import *
 from .core import label_text
-from .disk import read_table, save_bytes
+from .disk import known, read_table, save_bytes
 from .diffusion import code_use_text, plot_code_use
 from .downstream import read_rows, score_of, still_rising
 from .files import slug
@@ -216,7 +216,7 @@ def picture(
     caption:str='', # below it
 ):
     "A picture as a part of the page itself"
-    src = 'data:image/png;base64,' + base64.b64encode(Path(path).read_bytes()).decode()
+    src = 'data:image/png;base64,' + base64.b64encode(known(path).read_bytes()).decode()
     return fx.Figure(fx.Img(src=src, alt=text), *([fx.Figcaption(caption)] if caption else []))
 
 def tight(

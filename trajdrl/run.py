@@ -405,11 +405,11 @@ def decode(self:Run,
     drawn:int=8, # how many are drawn
 ):
     "Writes decodes.png, mixes.png and decode_error.csv"
-    encoder, score = self.networks()
-    x0 = to_float(self.load().subset('test').images[:n]).to(next(score.parameters()).device)
-    parts = decode_parts(score, encoder, x0, n=steps)
-    mixes = decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
     with self.alone():
+        encoder, score = self.networks()
+        x0 = to_float(self.load().subset('test').images[:n]).to(next(score.parameters()).device)
+        parts = decode_parts(score, encoder, x0, n=steps)
+        mixes = decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
         save_bytes(self.path/'decode_error.csv', decode_errors(parts).to_csv(index=False))
         save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
         save_rows(self.path/'mixes.png', mixes)

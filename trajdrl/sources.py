@@ -7,7 +7,7 @@ __all__ = ['store_from_arrays', 'axis_of', 'times_at', 'CurveEncoder', 'encode_c
 
 # %% ../nbs/07b_sources.ipynb #21b11246
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fractions import Fraction
@@ -24,7 +24,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
-from .core import LOG, PATH, SEED, Rule, as_array, as_labels, as_time, as_times, door, hash_arrays, in_order, label_text, of_kind, one_of, provenance, refuse, whole
+from .core import LOG, PATH, SEED, Rule, as_array, as_codes, as_labels, as_time, as_times, door, hash_arrays, in_order, label_text, of_kind, one_of, provenance, refuse, whole
 from .disk import atomic_folder, is_empty, list_files, reserved_array, save_bytes, save_json
 from .data import to_float
 from .files import _part_of
@@ -32,7 +32,7 @@ from .trajectory import TrajectoryStore, _as_images, _grid, _save_stats
 
 # %% ../nbs/07b_sources.ipynb #548fb680
 def _place(axis, T, even=False): # labels as JSON keeps them, and their times
-    if getattr(axis, 'ndim', 1) != 1: refuse('axis', axis, f'one label for each of the {T} points')
+    if getattr(axis, 'ndim', 1) != 1 or not isinstance(axis, (Iterable, type(None))): refuse('axis', axis, f'one label for each of the {T} points')
     labels = [v.item() if hasattr(v, 'item') else v for v in (range(T) if axis is None else axis)]
     if len(labels) != T: refuse('axis', axis, f'one label for each of the {T} points')
     numbers = all(isinstance(v, Real) and not isinstance(v, bool) and np.isfinite(float(v)) for v in labels)
@@ -50,6 +50,7 @@ def _rows(where): # numbers of some rows, in words
 
 def _classes(task, y, names, n): # int64 (n,), class names; or numbers, none
     arg = f'labels of {task}'
+    if names is not None and (not isinstance(names, Iterable) or len(set(map(str, names))) < len(names)): refuse(f'vocabs of {task}', names, 'a list of different names')
     y = as_array(y) if isinstance(y, (np.ndarray, torch.Tensor)) else y
     if np.shape(y) != (n,) or getattr(y, 'dtype', np.dtype(int)).kind == 'c': refuse(arg, y, f'one label a row, {n} in all')
     y = pd.Series(y).reset_index(drop=True)
@@ -161,14 +162,15 @@ def _refuse_other(path, meta): # is this store there already?
 def _write(new, codes, rows, bs, log): # digest of the codes
     "Codes in the order of the splits, and the statistics of those to train"
     n = sum(map(len, rows.values()))
-    out, at, bad = reserved_array(new/'codes.npy', (n, *codes.shape[1:])), 0, []
+    out, at, bad, top = reserved_array(new/'codes.npy', (n, *codes.shape[1:])), 0, [], 0.
     for r in rows.values():
         for i in range(0, len(r), bs):
             z = _floats(codes, r[i:i+bs])
             bad.extend(r[i:i+bs][~np.isfinite(z).all((1, 2))])
-            out[at:at+len(z)], at = z, at + len(z)
+            out[at:at+len(z)], at, top = z, at + len(z), max(top, abs(z).max())
             if log: log(f'{at}/{n} curves')
     if bad: refuse('codes', codes, f'finite numbers in single precision; not so {_rows(np.sort(bad))}')
+    as_codes('codes', np.reshape(top, (1, 1))) # neither too large nor too small for the heads
     out.flush()
     _save_stats(new, out[:len(rows['train'])])
     return hash_arrays(out)
@@ -297,7 +299,9 @@ _ENCODER = of_kind(CurveEncoder, 'an object with d, channels, size and code(x0, 
 def _block_of_curves(encoder, x0, times, bf16): # float32 (b, T, d)
     x0 = x0.contiguous().to(getattr(next(encoder.parameters(), None), 'device', 'cpu') if isinstance(encoder, nn.Module) else 'cpu')
     with torch.autocast(x0.device.type, dtype=torch.bfloat16, enabled=bf16):
-        z = encoder.curve(x0, times) if hasattr(encoder, 'curve') else torch.stack([encoder.code(x0, float(t)) for t in times], 1)
+        z = [encoder.curve(x0, times)] if hasattr(encoder, 'curve') else [encoder.code(x0, float(t)) for t in times]
+    if odd := [o for o in z if not isinstance(o, torch.Tensor)]: refuse('encoder', odd[0], 'one whose codes are tensors (b, d)')
+    z = z[0] if hasattr(encoder, 'curve') else torch.stack(z, 1)
     if z.shape != (len(x0), len(times), encoder.d): refuse('encoder', z, f'codes of shape (b, d), here ({len(x0)}, {encoder.d}), at each time')
     z = z.float().cpu().numpy()
     if not np.isfinite(z).all(): raise ValueError('encoder gives codes that are not finite; its weights are damaged, or its inputs are far from what it knows')

@@ -303,8 +303,9 @@ class _ImageLoss(_ImageMean):
 
 class _SweepLearner(Learner):
     "A `Learner` with an axis of members in front of what it predicts"
-    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, inner=False, reorder=True, cbs=None):
+    def get_preds(self, ds_idx=1, dl=None, with_input=False, with_decoded=False, with_loss=False, act=None, inner=False, reorder=True, cbs=None, **more):
         "As of `Learner.get_preds`: inputs (n, T, d), predictions (members, n, classes), labels (members, n), decoded (members, n), losses (members, n)"
+        if more: raise NotImplementedError(f'a sweep has a loss for each member and image, which fastai\'s Interpretation cannot sort ({", ".join(more)}); give it a Learner of one head, such as learn.model.stacks[0].member(0), or take get_preds(with_loss=True)')
         *x, scores, y = super().get_preds(ds_idx, dl, with_input, act=lambda p: p, inner=inner, reorder=False, cbs=cbs, concat_dim=1)
         p = (act or self.loss_func.activation)(scores)
         if with_loss and y is None: refuse('with_loss', True, 'False, or a loader with labels')

@@ -62,6 +62,7 @@ def _as_images(images, encoder): # of any form that `encode` takes -> bytes (n, 
     floats = x.is_floating_point()
     if not (floats or x.dtype == torch.uint8) or x.ndim != 4 or not len(x) or x.shape[1 if floats else 3] != encoder.channels: refuse('images', x, f'{_FORMS}; c is {encoder.channels} here')
     side = x.shape[3 if floats else 1]
+    if isinstance(encoder, Encoder) and (side % 4 or x.shape[2] % 4): refuse('images', x, 'images whose sides are multiples of 4')
     if side != encoder.size: warnings.warn(f'images of {side} pixels, but the encoder was trained at {encoder.size}; resize them, or give paths or PIL images, which are resized')
     if floats:
         if x.numel() and 0 <= x.min() < x.max() <= 1: warnings.warn('images lie in [0, 1], but floats in [-1, 1] are meant; give 2*x - 1')
