@@ -109,6 +109,17 @@ _SKIP = 'replace or remove them, or leave them out with skip_damaged=True (--ski
 def _damaged_text(bad, n, remedy='replace or remove them: '): # number -> why; of how many
     return f'{len(bad)} of {n} images cannot be used; {remedy}' + ';\n'.join(bad[i] for i in sorted(bad))
 
+# %% ../nbs/02_files.ipynb #1d6f3607
+def _without(damaged, splits): # rows that are left, and their splits
+    n = splits['test'].stop
+    good = np.setdiff1d(np.arange(n), list(damaged))
+    ends = [0, *(int((good < s.stop).sum()) for s in splits.values())]
+    if min(np.diff(ends)) < 1: raise ValueError(_damaged_text(damaged, n, 'nothing is left of a split without them: '))
+    return good, {k: slice(*ends[i:i+2]) for i, k in enumerate(splits)}
+
+def _stamp_files(files): # a number that changes with sizes and dates
+    return 1 + zlib.crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
+
 # %% ../nbs/02_files.ipynb #1e4ecc1c
 @dataclass
 class Listing:
