@@ -408,6 +408,8 @@ class ImageDL(TfmdDL):
         self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
+    @property
+    def items(self): raise NotImplementedError('images are rows of dl.dataset.images, not items: top_losses gives their numbers, show_results draws a batch')
     def new(self, dataset=None, cls=None, **kwargs):
         return super().new(dataset, cls, **{**dict(seed=self.seed, n_steps=self.n_steps, epoch=self.epoch), **kwargs})
 

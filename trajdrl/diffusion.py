@@ -279,6 +279,15 @@ class DiffusionLearner(Learner):
         with self._with_average(): super().load(file, device, **kwargs)
         return self
 
+    def add_cb(self, cb): # as of `Learner.add_cb`
+        super().add_cb(cb)
+        for o in self.cbs:
+            if hasattr(o, 'log_preds'): o.trace_model = o.log_preds = False # TensorBoard gives the model a batch without noise, and looks for labels
+        return self
+
+    def predict(self, *args, **kwargs): raise NotImplementedError('diffusion predicts no labels: encode(ema_encoder(learn), images) gives the codes of images, get_preds scores, show_results pictures')
+    def tta(self, *args, **kwargs): raise NotImplementedError('diffusion predicts no labels that could be averaged over augmented images; take get_preds or show_results')
+
 # %% ../nbs/05_diffusion.ipynb #a19822be
 @patch
 def show_results(self:DiffusionLearner,
