@@ -8,11 +8,12 @@ __all__ = []
 # %% ../nbs/00b_blocks.ipynb #72a2d7a8
 import mmap, time
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 
 from .core import LOG, PATH, door, whole
-from .disk import reserved_array, _hold, _rename
+from .disk import load_json, reserved_array, save_json, _hold, _rename
 
 # %% ../nbs/00b_blocks.ipynb #6d4c272b
 def free_pages(
@@ -66,3 +67,44 @@ def _write_block(a, stamps, k, stamp):
     stamps[k] = stamp
     stamps.flush()
     free_pages(a)
+
+# %% ../nbs/00b_blocks.ipynb #3dfdabf9
+def stored_good(
+    path, # of the .npy file
+    shape, # of the array, (n, ...), if all rows can be made
+    make, # (rows): gives them, and why those that cannot be made cannot: place among `rows` -> text
+    stamp, # (rows): see `stored_array`
+    **kwargs, # passed to `stored_array`
+): # the rows that can be made, (m, ...); number of the row -> why, of the others
+    "As `stored_array`, without rows that cannot be made"
+    path = Path(path).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _hold(path.parent, wait=-1):
+        bad, new = {}, _try_again(path, shape[0], make)
+        while True:
+            bad |= new
+            good, new = np.setdiff1d(np.arange(shape[0]), list(bad)).astype(int), {}
+            a = stored_array(path, shape, _maker(path, shape, make, good, bad, new), _stamper(stamp, good), **kwargs)
+            if not new: return a[:len(good)], bad
+
+# %% ../nbs/00b_blocks.ipynb #943ccbf2
+def _try_again(path, n, make): # number -> why, of the rows that could not be made before and cannot be now
+    book = path.with_suffix('.damaged.json')
+    rows = np.array([i for i in load_json(book) if i in range(n)] if book.exists() else [], int)
+    return {int(rows[k]): why for k, why in make(rows)[1].items()} if len(rows) else {}
+
+def _maker(path, shape, make, good, bad, new): # what gives a block of the good rows, and adds to `new` which of them are not
+    def block(i, j):
+        x = np.zeros((j - i, *shape[1:]), np.uint8)
+        if not len(rows := good[i:j]): return x
+        x[:len(rows)], found = make(rows)
+        new.update({int(rows[k]): why for k, why in found.items()})
+        if found: save_json(path.with_suffix('.damaged.json'), sorted(bad | new))
+        return x
+    return block
+
+def _stamper(stamp, good): # the stamp of a block, another one if its rows moved up
+    def of(i, j):
+        rows = good[i:j]
+        return stamp(rows) + crc32(rows.tobytes()) * (rows.tolist() != list(range(i, j)))
+    return of

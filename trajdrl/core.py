@@ -8,7 +8,7 @@ __all__ = ['PAPER_GRANULARITIES', 'as_time', 'as_times', 'time_grid', 'union_tim
 
 # %% ../nbs/00_core.ipynb #dbdf4d6b
 import hashlib, inspect, os, platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
@@ -97,12 +97,17 @@ def of_kind(
     return Rule(lambda v: isinstance(v, cls), remedy)
 
 # %% ../nbs/00_core.ipynb #bcc0270e
+def _are_callbacks(v):
+    from fastai.callback.core import Callback, L # here, since most pages need none
+    return all(isinstance(c, Callback) or issubclass(c, Callback) for c in (v if isinstance(v, (Sequence, L)) else [] if v is None else [v]))
+
 def _in_range(x, top=1.): return x.is_floating_point() and x.ndim == 4 and x.numel() and x.abs().max() <= top + 1e-3 # for rounding
 
 LEVEL = number(0, 1)
 SEED = whole(0, 2**32 - 1)
 LOG = Rule(callable, 'a function that takes a line of text, such as print')
 PATH = of_kind((str, os.PathLike), 'the name of a file or folder')
+CALLBACKS = Rule(_are_callbacks, 'fastai callbacks, or one')
 IMAGES = Rule(_in_range, 'floats in [-1, 1] of shape (b, c, h, w), at least one image: to_float(x) of bytes (b, h, w, c), x[None] of one image')
 TRUTH = Rule(lambda v: isinstance(v, (bool, np.bool_)), 'True or False', bool)
 _seeds = lambda v: list(v) if isinstance(v, Iterable) else list(range(min(v, 10_001)))

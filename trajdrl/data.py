@@ -8,11 +8,11 @@ __all__ = ['DATASETS', 'ImageData', 'DataSet', 'load_data', 'to_float', 'to_dls'
 # %% ../nbs/02b_data.ipynb #da4ff926
 import hashlib, os, warnings
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from inspect import signature
 from pathlib import Path
 from typing import Callable
-from zlib import crc32
 
 import fastai.data
 import numpy as np
@@ -26,10 +26,10 @@ from fastcore.xtras import Config
 from fastdownload.core import checks_module, read_checks
 from fasttransform import Transform
 
-from .blocks import _stamps, free_pages, stored_array
+from .blocks import _stamps, free_pages, stored_array, stored_good
 from .core import LOG, PATH, SEED, TRUTH, Registry, Rule, as_array, as_device, door, hash_arrays, label_text, of_kind, one_of, refuse, whole
 from .disk import load_json, save_json
-from .files import ENDINGS, Listing, _SKIP, _all_there, _damaged_text, _some, class_files, fetch_celeba, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
+from .files import ENDINGS, Listing, _SKIP, _all_there, _damaged_text, _some, _stamp_files, _without, class_files, fetch_celeba, fetch_folder, list_folder, list_parts, list_pooled, list_table, read_images, read_labels
 from .synthetic import colour_digits, draw_synthetic
 
 # %% ../nbs/02b_data.ipynb #f2981d78
@@ -292,8 +292,12 @@ def _drawn(src, name, size, n_train, n_test, valid_frac, seed, cache, log):
     parts, images = draw(0, n_train + n_test, size if cache is None else 0), lambda parts: np.concatenate([p[0] for p in parts]) # of no pixels: labels alone
     (_, labels, vocabs), (_, more, _) = parts
     labels, splits = {t: np.concatenate([y, more[t]]) for t, y in labels.items()}, _make_splits(n_train, n_test, valid_frac)
-    make = lambda i, j: images(parts if cache is None else draw(i, j, size))
-    return _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: 1, [str(seed)], cache, log)
+    if cache is None: return ImageData(name, images(parts), labels, vocabs, splits, src.flip)
+    path = _in_cache(cache, name, src, size, labels, vocabs, splits, [str(seed)])
+    kept = stored_array(path, (n_train + n_test, size, size, 3), lambda i, j: images(draw(i, j, size)), log=log)
+    data = ImageData(name, kept, labels, vocabs, splits, src.flip)
+    data._kept = _keep_facts(path, data)['fingerprint']
+    return data
 
 def _draw(src, name, n, size, seed, first):
     drawn = src.draw(n, size, seed, **(dict(first=first) if first else {}))
@@ -312,62 +316,56 @@ def _from_table(table, images, seed, numbers): # a listing, and a name
 
 # %% ../nbs/02b_data.ipynb #521c1ac1
 def _read(src, name, l, size, n_train, n_test, valid_frac, seed, skip_damaged=False, cache=None, log=None):
-    if cache is not None and skip_damaged: refuse('skip_damaged', True, 'False where images are kept in cache, or no cache')
     rows, splits = _pick_rows(l.part, n_train, n_test, valid_frac, seed)
-    notes, damaged = list(l.notes), {}
-    mode = 'L' if src.coloured else 'RGB'
-    if cache is None:
-        images = read_images(l.files[rows], size, mode, damaged=damaged)
-        if damaged and not skip_damaged: raise ValueError(_damaged_text(damaged, len(rows), _SKIP))
-        if damaged:
-            notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
-            images, rows, splits = _without(damaged, images, rows, splits)
-        if not src.paper: notes += _repeated(images, l.files[rows], splits)
-    for line in notes: (log or warnings.warn)(line)
-    files, labels, vocabs = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs)
-    make = lambda i, j: images[i:j] if cache is None else read_images(files[i:j], size, mode)
+    files, labels, vocabs, notes = l.files[rows], {t: y[rows] for t, y in l.labels.items()}, dict(l.vocabs), list(l.notes)
+    read = partial(_read_some, files, size, None)
     if src.coloured:
-        read, u = make, np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
-        make = lambda i, j: colour_digits(read(i, j), u[i:j])[0]
-        _, colours, names = colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
+        u = np.random.default_rng((seed, 3)).random((len(l.part), 8))[rows] # a row for each file
+        read, (_, colours, names) = partial(_read_some, files, size, u), colour_digits(np.empty((len(u), 0, 0, 1), np.uint8), u)
         labels.update(colours), vocabs.update(names)
-    data = _with_images(src, name, labels, vocabs, splits, size, make, lambda i, j: _stamp_files(files[i:j]), [str(seed), *files], cache, log)
-    data.notes = notes
+    path = None if cache is None else _in_cache(cache, name, src, size, labels, vocabs, splits, [str(seed), *files])
+    images, damaged = read(np.arange(len(rows))) if path is None else stored_good(path, (len(rows), size, size, 3), read, lambda at: _stamp_files(files[at]), log=log)
+    if damaged and not skip_damaged: raise ValueError(_damaged_text(damaged, len(rows), _SKIP))
+    if damaged:
+        notes.append(f'left out: {_damaged_text(damaged, len(rows), "")}')
+        good, splits = _without(damaged, splits)
+        images, files, labels = images[good] if path is None else images, files[good], {t: y[good] for t, y in labels.items()}
+    return _told(ImageData(name, images, labels, vocabs, splits, src.flip), path, None if src.paper else files, notes, log)
+
+# %% ../nbs/02b_data.ipynb #ca128dda
+def _read_some(files, size, u, at): # random numbers of colours (n, 8), or None; which files -> images, place among them -> why it is damaged
+    images = read_images(files[at], size, 'RGB' if u is None else 'L', damaged=(damaged := {}))
+    return images if u is None else colour_digits(images, u[at])[0], damaged
+
+def _told(data, path, files, notes, log):
+    kept = dict(twice=_repeated(data, files)) if path is None else _keep_facts(path, data, files)
+    if path: data._kept = kept['fingerprint']
+    data.notes = notes + kept['twice']
+    for line in data.notes: (log or warnings.warn)(line)
     return data
 
 # %% ../nbs/02b_data.ipynb #cb53713c
-def _stamp_files(files): # a number that changes with sizes and dates
-    return 1 + crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
-
-def _with_images(src, name, labels, vocabs, splits, size, make, stamp, origin, cache, log): # (i, j) -> rows i to j, what they are made from; text
-    "A data set with its images in memory, or mapped from a folder below `cache`"
-    n = splits['test'].stop
-    if cache is None: return ImageData(name, make(0, n), labels, vocabs, splits, src.flip)
+def _in_cache(cache, name, src, size, labels, vocabs, splits, origin): # the file of what was asked for
     key = hash_arrays(repr((size, src.coloured, vocabs, splits)), *labels.values(), *origin)
-    path = Path(cache).expanduser()/f'{name}-{key[:16]}'/'images.npy'
-    data = ImageData(name, stored_array(path, (n, size, size, 3), make, stamp, log=log), labels, vocabs, splits, src.flip)
-    data._kept = _keep_fingerprint(data, path.with_name('fingerprint.json'), hash_arrays(np.load(_stamps(path))))
-    return data
+    return Path(cache).expanduser()/f'{name}-{key[:16]}'/'images.npy'
 
-def _keep_fingerprint(data, path, of):
-    kept = load_json(path) if path.exists() else {}
-    if kept.get('of') != of: save_json(path, kept := dict(of=of, fingerprint=data.fingerprint))
-    return kept['fingerprint']
+def _keep_facts(path, data, files=None): # fingerprint, and lines on images that are there twice
+    kept, book, of = {}, path.with_name('fingerprint.json'), hash_arrays(np.load(_stamps(path)))
+    if book.exists(): kept = load_json(book)
+    if kept.get('of') != of or 'twice' not in kept: save_json(book, kept := dict(of=of, fingerprint=data.fingerprint, twice=_repeated(data, files)))
+    return kept
 
 # %% ../nbs/02b_data.ipynb #97bbe5f5
-def _without(damaged, images, rows, splits): # images, row numbers and splits without some
-    good = np.setdiff1d(np.arange(len(rows)), list(damaged))
-    ends = [0, *(int((good < s.stop).sum()) for s in splits.values())]
-    if min(np.diff(ends)) < 1: raise ValueError(_damaged_text(damaged, len(rows), 'nothing is left of a split without them: '))
-    return images[good], rows[good], {k: slice(*ends[i:i+2]) for i, k in enumerate(splits)}
-
-def _repeated(images, files, splits): # lines
+def _repeated(data, files): # lines
     "Images that stand in several splits"
-    first, twice = {}, []
-    for split, s in splits.items():
-        for i in range(s.start, s.stop):
-            k, f = first.setdefault(hashlib.md5(images[i]).digest(), (split, files[i]))
-            if k != split: twice.append(f'{f} in {k} = {files[i]} in {split}')
+    if files is None: return []
+    digests, part = np.empty(n := len(data), 'S16'), np.repeat(list(data.splits), [s.stop - s.start for s in data.splits.values()])
+    for i in range(n):
+        digests[i] = hashlib.md5(data.images[i]).digest()
+        if i % 4096 == 0: free_pages(data.images)
+    first = np.unique(digests, return_index=True, return_inverse=True)
+    first = first[1][first[2]] # of each image, where it stands first
+    twice = [f'{files[i]} in {part[i]} = {files[j]} in {part[j]}' for i, j in zip(first, range(n)) if part[i] != part[j]]
     return [f'the same image in two splits, {len(twice)} times: {_some(twice)}'] if twice else []
 
 # %% ../nbs/02b_data.ipynb #12582320
@@ -410,6 +408,8 @@ class ImageDL(TfmdDL):
         self.share = 0, 1 # of several processes, which part of each batch is this one's, and of how many
 
     def __len__(self): return self.n_steps if self.shuffle and self.n_steps else super().__len__()
+    @property
+    def items(self): raise NotImplementedError('images are rows of dl.dataset.images, not items: top_losses gives their numbers, show_results draws a batch')
     def new(self, dataset=None, cls=None, **kwargs):
         return super().new(dataset, cls, **{**dict(seed=self.seed, n_steps=self.n_steps, epoch=self.epoch), **kwargs})
 

@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from .core import IMAGES, LOG, SEED, Rule, as_time, as_times, door, mean_interval, number, of_kind, one_of, refuse, time_grid, to_unit, whole
+from .core import CALLBACKS, IMAGES, LOG, SEED, Rule, as_time, as_times, door, mean_interval, number, of_kind, one_of, refuse, time_grid, to_unit, whole
 from .disk import atomic_path, known, read_table, save_bytes
 from .encoder import Encoder, sample_code
 from .optimizer import OPTIMIZERS
@@ -279,6 +279,15 @@ class DiffusionLearner(Learner):
         with self._with_average(): super().load(file, device, **kwargs)
         return self
 
+    def add_cb(self, cb): # as of `Learner.add_cb`
+        super().add_cb(cb)
+        for o in self.cbs:
+            if hasattr(o, 'log_preds'): o.trace_model = o.log_preds = False # TensorBoard gives the model a batch without noise, and looks for labels
+        return self
+
+    def predict(self, *args, **kwargs): raise NotImplementedError('diffusion predicts no labels: encode(ema_encoder(learn), images) gives the codes of images, get_preds scores, show_results pictures')
+    def tta(self, *args, **kwargs): raise NotImplementedError('diffusion predicts no labels that could be averaged over augmented images; take get_preds or show_results')
+
 # %% ../nbs/05_diffusion.ipynb #a19822be
 @patch
 def show_results(self:DiffusionLearner,
@@ -303,7 +312,7 @@ def show_results(self:DiffusionLearner,
 _FOLDER = Rule(lambda out: not Path(out).is_file(), 'the folder of a run')
 
 @door(dls=of_kind(DataLoaders, 'the DataLoaders of to_dls(data)'), out=_FOLDER, optimizer=one_of(OPTIMIZERS), lr=number(1e-12), clip=number(1e-12), ema=number(0, 1),
-      lambda_z=number(0), weighting=one_of(WEIGHTINGS), seed=SEED, log=LOG)
+      lambda_z=number(0), weighting=one_of(WEIGHTINGS), seed=SEED, log=LOG, cbs=CALLBACKS)
 def diffusion_learner(
     dls, # from `to_dls`
     encoder:Encoder, # E(x0, t)

@@ -17,7 +17,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from .core import *
-from .core import as_codes, as_device, as_labels, door, fast_bf16, in_order, LOG, named, of_kind, one_of, PATH, refuse, Rule, SEEDS, whole
+from .core import as_codes, as_device, as_labels, CALLBACKS, door, fast_bf16, in_order, LOG, named, of_kind, one_of, PATH, refuse, Rule, SEEDS, whole
 from .disk import Table
 from .heads import *
 from .heads import MAIN_HEADS, standardise
@@ -169,7 +169,7 @@ def late_text(
     return f'; {late.sum()} of {len(df)} still rising at the last epoch' if late.any() else ''
 
 # %% ../nbs/09_downstream.ipynb #83acf047
-@door(**_PLAN, n_classes=_N_CLASSES, bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, keep=PATH)
+@door(**_PLAN, n_classes=_N_CLASSES, bs=whole(1), head_kw=_SETTINGS, out=PATH, log=LOG, cbs=CALLBACKS, keep=PATH)
 def probe(
     curves_train, # codes (n, T, d), or (n, d) for one point
     y_train, # labels (n,), 0 to n_classes-1; any numbers if n_classes is 0

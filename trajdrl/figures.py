@@ -374,7 +374,7 @@ def paper_figure(
 # %% ../nbs/17_figures.ipynb #52ea2435
 def draw_figures(
     folder, # of a run, or above some
-    log=None, # takes a line for each figure that is drawn
+    log=None, # takes a line for each figure that is drawn, and for each that is not since its table is damaged
     anew:bool=True, # draw also the figures that show these tables already?
 ) -> Path: # the page
     "Writes the figures of all tables in a folder, and a page with them"
@@ -383,7 +383,9 @@ def draw_figures(
         with shown_axis(*t.axis(dataset)): title = (f'Figure {p.number}. ' if p.number else '') + _words(p.title) + ('' if len(p.datasets) == 1 and p.datasets != OTHERS else f', {dataset}')
         path = Path(folder)/'figures'/f'{f"figure_{p.number:02d}" if p.number else p.draw.__name__}_{slug(dataset)}.png'
         try: drawn = _draw(t, p, dataset, path, anew)
-        except (LookupError, ValueError) as e: missing.append(f'{title}: {e.args[0]}')
+        except (LookupError, ValueError) as e:
+            missing.append(f'{title}: {e.args[0]}')
+            if log and isinstance(e, ValueError): log(f'not drawn: {missing[-1]}') # a damaged table; one that is not there is no fault
         else:
             parts += [fx.H2(title), picture(path, title)]
             if drawn and log: log(title)

@@ -109,6 +109,17 @@ _SKIP = 'replace or remove them, or leave them out with skip_damaged=True (--ski
 def _damaged_text(bad, n, remedy='replace or remove them: '): # number -> why; of how many
     return f'{len(bad)} of {n} images cannot be used; {remedy}' + ';\n'.join(bad[i] for i in sorted(bad))
 
+# %% ../nbs/02_files.ipynb #1d6f3607
+def _without(damaged, splits): # rows that are left, and their splits
+    n = splits['test'].stop
+    good = np.setdiff1d(np.arange(n), list(damaged))
+    ends = [0, *(int((good < s.stop).sum()) for s in splits.values())]
+    if min(np.diff(ends)) < 1: raise ValueError(_damaged_text(damaged, n, 'nothing is left of a split without them: '))
+    return good, {k: slice(*ends[i:i+2]) for i, k in enumerate(splits)}
+
+def _stamp_files(files): # a number that changes with sizes and dates
+    return 1 + zlib.crc32(repr([(s.st_size, s.st_mtime_ns) for s in map(os.stat, files)]).encode())
+
 # %% ../nbs/02_files.ipynb #1e4ecc1c
 @dataclass
 class Listing:
@@ -334,14 +345,14 @@ def _first_classes(found, n): # int64 (n,), by which a split is drawn
     "The first task of classes; one class if there is none"
     return next((_to_labels(y, v) if y.dtype == object else y for y, v in found.values() if v), np.zeros(n, np.int64))
 
-def _of_training(found, train, notes): # task -> labels (n,), task -> class names
+def _of_training(found, train, notes, column): # task -> its column -> task -> labels (n,), task -> class names
     "The tasks with the classes of the training part; adds to `notes` which labels are too rare there"
-    labels, vocabs, rare = {}, {}, []
+    labels, vocabs, rare = {}, {}, {}
     for t, (y, v) in found.items():
-        if y.dtype.kind == 'i' and np.bincount(y[train], minlength=2).min() < 2: rare.append(t)
+        if y.dtype.kind == 'i' and np.bincount(y[train], minlength=2).min() < 2: rare.setdefault(column[t], []).append(t.removeprefix(f'{column[t]}:'))
         else: vocabs[t] = [k for k in v if k in set(y[train])] if y.dtype == object else v
         if t in vocabs: labels[t] = _to_labels(y, vocabs[t]) if y.dtype == object else y
-    if rare: notes.append(f'left out: {_some(rare)}, which fewer than two training images have, or lack')
+    notes += [f'left out: column {c}, label{"s" * (len(ks) > 1)} {_some(ks)}, which fewer than two training images have, or lack' for c, ks in rare.items()]
     names = {}
     for t in labels:
         if (other := names.setdefault(slug(t), t)) != t: raise ValueError(f'tasks {other} and {t} would have files of one name; rename one of them')
@@ -365,16 +376,16 @@ def list_table(
     if len(twice := table.columns[table.columns.duplicated()]): raise ValueError(f'the table has more than one column {twice[0]}; give each a name of its own')
     file, part = _column(table, _FILE_COLUMNS), _column(table, _PART_COLUMNS)
     file = table.columns[0] if file is None else file
-    files, found, notes = _files_of(table[file], Path(images).expanduser()), {}, []
+    files, found, of, notes = _files_of(table[file], Path(images).expanduser()), {}, {}, []
     columns = table.columns.difference([file, part], sort=False)
     for c in in_order(numbers): one_of(columns)('numbers', c)
     for c in columns:
         tasks, note = _tasks_of(table[c], c in in_order(numbers))
-        found |= tasks
+        found, of = found | tasks, of | dict.fromkeys(tasks, str(c))
         notes += [note] * bool(note)
     if not found: raise ValueError(f'the table has no column of labels ({"; ".join(notes) or "files alone"}); give one at least')
     parts = _parts_by_name(table[part]) if part is not None else _split_per_class(_first_classes(found, len(table)), seed)
-    labels, vocabs = _of_training(found, parts == 'train', notes)
+    labels, vocabs = _of_training(found, parts == 'train', notes, of)
     return Listing(files, parts, labels, vocabs, notes + _beside(files, Path(images).expanduser()))
 
 # %% ../nbs/02_files.ipynb #6d640953

@@ -318,6 +318,11 @@ class _SweepLearner(Learner):
 
     def loss_not_reduced(self): raise NotImplementedError('the losses of a sweep are those of its members; each image has its own in get_preds(with_loss=True)')
     def tta(self, *args, **kwargs): raise NotImplementedError('codes are not augmented; get_preds reads them as they are')
+    def add_cb(self, cb): # as of `Learner.add_cb`
+        super().add_cb(cb)
+        for o in self.cbs:
+            if hasattr(o, 'log_preds'): o.log_preds = False # codes are no pictures that TensorBoard could show
+        return self
 
 # %% ../nbs/08b_sweep.ipynb #ad6e5ad1
 @patch
