@@ -148,9 +148,9 @@ def try_claims(
 # %% ../nbs/18_claims.ipynb #b5497562
 def committed_cases(
     folder='results', # of the pages from 30 on
-) -> pd.DataFrame: # as `try_claims`; where heads were trained longer, the preset's name says so
+) -> pd.DataFrame: # as `try_claims`; the preset's name says where heads were trained longer, and which runs are of version 0.2
     "The cases of all runs that the pages describe"
-    more = dict(small='', long=', longer heads', dimensions='', dimensions_long=', longer heads')
+    more = {'small': '', 'long': ', longer heads', 'dimensions': '', 'dimensions_long': ', longer heads', '0.2/small': ', version 0.2'} # what comes last counts
     tables = {name: try_claims(f'{folder}/{name}') for name in more}
     return pd.concat([t.assign(preset=t.preset + more[name]) for name, t in tables.items()])
 
