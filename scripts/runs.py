@@ -44,15 +44,15 @@ def with_times(job):
     more = ['--heads', 'mlp_joined,mlp_shared,transformer', '--methods', 'uniform,label_free,greedy,attention,learned,conditioned']
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
-HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
+HARD = dict(synthetic='shape', colored_mnist='digit') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground')
 
 def where(dataset, kind, d, seed):
     "Four ways to choose times of a small code of `quick`, for one task; with 16 dimensions also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
-    task = HARD[dataset] if d > 8 or dataset == 'cifar10' else 'foreground'
+    task = HARD[dataset] if d > 8 else 'foreground'
     one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', task]
-    several = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'learned,conditioned', '--heads', 'mlp_joined,mlp_shared', '--tasks', SEVERAL.get(dataset)]
+    several = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'learned,conditioned', '--heads', 'mlp_joined,mlp_shared', '--tasks', SEVERAL[dataset]]
     return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [several] * (d == 16)
 
 LONG_STEPS = 2500, 5000, 10_000, 20_000

@@ -58,6 +58,7 @@ def knn_scores(
     found = np.concatenate([torch.stack([votes(test[i:i+bs, t], b) for t, b in enumerate(bank)], 1).cpu().numpy() for i in range(0, len(test), bs)])
     return unit[0] + unit[1] * found.astype(float) if unit else found
 
+# %% ../nbs/09b_standard.ipynb #4c6960bd
 def _fit_together(train, y, test, n_classes): # -> the labels
     try: y = as_labels('y', y, len(train), *() if n_classes is None else (n_classes,))
     except ValueError as e: raise ValueError(f'{e}; n_classes=0 is for numbers to regress' if n_classes is None else e) from None
