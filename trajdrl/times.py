@@ -302,7 +302,7 @@ def _interpolated(curves, times, spline): # -> a function of split and rows that
     return read
 
 # %% ../nbs/14b_times.ipynb #d567bf9c
-@door(K=whole(1), starts=whole(1), epochs=whole(1), bs=whole(1), hidden=whole(1), order=one_of([1, 3]), refine=whole(0), seed=SEED)
+@door(K=whole(1), starts=whole(1), epochs=whole(1), bs=whole(1), hidden=whole(1), order=one_of([1, 3]), refine=whole(0), judge=whole(1), seed=SEED)
 def learn_times(
     curves:CurveSet, # cached curves
     tasks, # names of tasks
@@ -317,6 +317,7 @@ def learn_times(
     refine:int=0, # steps through the encoder at the end; needs one
     bs:int=256, # batch size
     hidden:int=256, # hidden units
+    judge:int=80, # epochs of the heads that say which set is best: as many as those get that will read it
     seed:int=0, # of starts and heads
 ) -> dict: # task -> exact times
     "K times for each task, learned by gradient"
@@ -331,21 +332,22 @@ def learn_times(
     net = _Heads([seed] * len(groups), len(groups[0]), K * curves.d, y['n_classes'], hidden).to(curves.device)
     _fit(net, _interpolated(curves, times, spline), y, [lr] * len(groups), epochs, bs, times, times_lr, jitter)
     ended = times().detach().cpu() # (M, G, K)
-    chosen = _best_start(curves, groups, at.cpu(), ended, lr, max(1, epochs // 2), bs, hidden)
+    how = [lr], 2, judge, bs, hidden
+    chosen = _best_start(curves, groups, at.cpu(), ended, how)
     found = {t: curves.nearest(s.tolist()) for t, s in chosen.items()}
     if not refine: return found
     refined = {t: curves.nearest(_refined(curves, t, s, refine, lr, times_lr, bs, hidden).tolist()) for t, s in chosen.items()}
-    return _better(curves, found, refined, [lr], 2, max(1, epochs // 2), bs, hidden)
+    return _better(curves, found, refined, how)
 
 # %% ../nbs/14b_times.ipynb #fb323aa3
-def _best_start(curves, groups, at, ended, lr, epochs, bs, hidden): # -> task: its times (K,)
+def _best_start(curves, groups, at, ended, how): # -> task: its times (K,)
     "Which set is best for each task (for all tasks, if they share a model), of those that were learned, the uniform and the label-free one, by heads trained anew"
     G, sets = len(groups[0]), {t: at[:2].tolist() for ts in groups for t in ts}
     for m, ts in enumerate(groups):
         for g, t in enumerate(ts): sets[t].append(_spread(curves, ended[m, g].tolist()))
     tries = [(t, tuple(sorted(curves.times[_nearest(curves, s)] for s in ss))) for t, of in sets.items() for ss in of]
     distinct = {k: i for i, k in enumerate(dict.fromkeys(tries))} # each is read once
-    score = read_times(curves, list(distinct), [lr], 2, epochs, bs, hidden).groupby('set').valid_acc.mean()
+    score = read_times(curves, list(distinct), *how).groupby('set').valid_acc.mean()
     score = score.loc[[distinct[k] for k in tries]].to_numpy().reshape(len(sets), -1) # (tasks, tries)
     best = np.tile(score.mean(0).argmax(), len(sets)) if G > 1 else score.argmax(1)
     return {t: torch.tensor(of[b]) for (t, of), b in zip(sets.items(), best)}
@@ -384,7 +386,7 @@ def _refined(curves, task, start, steps, lr, times_lr, bs, hidden):
         opt.step(.5 + .5 * math.cos(math.pi * step / steps))
     return times()[0, 0].detach().cpu()
 
-def _better(curves, old, new, *how): # task -> times, twice
+def _better(curves, old, new, how): # task -> times, twice
     "For each task the set that heads trained anew read better on validation images, the old one if both are alike"
     score = read_times(curves, [*old.items(), *new.items()], *how).groupby('set').valid_acc.mean().to_numpy().reshape(2, -1)
     return {t: (old, new)[k][t] for t, k in zip(old, score.argmax(0))}
