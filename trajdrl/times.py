@@ -317,7 +317,7 @@ def learn_times(
     refine:int=0, # steps through the encoder at the end; needs one
     bs:int=256, # batch size
     hidden:int=256, # hidden units
-    judge:int=80, # epochs of the heads that say which set is best: as many as those get that will read it
+    judge:int=40, # epochs of the heads that say which set is best: small codes are read slowly, and shorter heads misjudge them
     seed:int=0, # of starts and heads
 ) -> dict: # task -> exact times
     "K times for each task, learned by gradient"
@@ -332,7 +332,7 @@ def learn_times(
     net = _Heads([seed] * len(groups), len(groups[0]), K * curves.d, y['n_classes'], hidden).to(curves.device)
     _fit(net, _interpolated(curves, times, spline), y, [lr] * len(groups), epochs, bs, times, times_lr, jitter)
     ended = times().detach().cpu() # (M, G, K)
-    how = [lr], 2, judge, bs, hidden
+    how = [lr], 1, judge, bs, hidden
     chosen = _best_start(curves, groups, at.cpu(), ended, how)
     found = {t: curves.nearest(s.tolist()) for t, s in chosen.items()}
     if not refine: return found
