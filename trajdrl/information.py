@@ -19,6 +19,7 @@ from .disk import Table, TableError
 from .downstream import time_left
 from .mine import *
 from .mine import linfoot, _check_settings, _read_codes
+from .results import over_seeds
 
 # %% ../nbs/10a_information.ipynb #48ebd1fe
 class MITable(Table):
@@ -119,13 +120,13 @@ def plot_mi(
 @door(df=_MI_ROWS)
 def mi_falloff(
     df:pd.DataFrame, # of `mi_table`, whose times are numbers or fractions
-) -> pd.DataFrame: # estimator, mean, lo, hi, seeds
-    "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds, cut to [-1, 1]"
+) -> pd.DataFrame: # estimator, mean, lo, hi, seeds (or encoders, if there are several)
+    "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds (over encoders, if rows are of several), cut to [-1, 1]"
     df = df[(df.kind == 'real') & (df.t_i != df.t_j)]
     df = df.assign(apart=[abs(float(as_time(a) - as_time(b))) for a, b in zip(df.t_i, df.t_j)])
-    rows = []
-    for name, own in df.groupby('estimator', sort=False):
+    rows, unit = [], ['model_seed', 'seed'] if 'model_seed' in df else ['seed']
+    for (name, *u), g in df.groupby(['estimator', *unit], sort=False):
         column = 'nats' if ESTIMATORS[name].normalise is linfoot else 'normalised' # where both order pairs alike, nats have more digits
-        rho = [spearmanr(g.apart, g[column]).statistic for _, g in own.groupby('seed')]
-        rows.append(dict(zip(['estimator', 'mean', 'lo', 'hi', 'seeds'], [name, *np.clip(mean_interval(rho), -1, 1), len(rho)])))
-    return pd.DataFrame(rows)
+        rows.append(dict(zip(unit, u), estimator=name, rho=spearmanr(g.apart, g[column]).statistic))
+    fall = over_seeds(pd.DataFrame(rows), 'rho', ['estimator'])
+    return fall.assign(**fall[['mean', 'lo', 'hi']].clip(-1, 1), seeds=fall.n)[['estimator', 'mean', 'lo', 'hi', 'seeds']]

@@ -62,14 +62,17 @@ def separation_facts(
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # scale, pairs, broken, strict, strict_lo, strict_hi, even, ratio, ratio_lo, ratio_hi, time
     "How often, and by what factor, the largest distance exceeds that at t = 0; and the time where it is found most often"
-    rows = []
+    rows, many = [], 'model_seed' in df and df.model_seed.nunique() > 1
     for scale, g in df.groupby('scale', sort=False):
-        strict, some = int((g['sup'] > g.at_zero).sum()), g[g.at_zero > 0]
-        ends = stats.binomtest(strict, len(g)).proportion_ci(level, 'wilson')
-        ratio, lo, hi = np.exp(mean_interval(np.log(some['sup'] / some.at_zero), level))
-        rows.append(dict(scale=scale, pairs=len(g), broken=int((g['sup'] < g.at_zero).sum()),
-                         strict=strict / len(g), strict_lo=ends.low, strict_hi=ends.high, even=1 - 1/g.n_times.iloc[0],
-                         ratio=ratio, ratio_lo=lo, ratio_hi=hi, time=g.time.mode()[0]))
+        wider, some = g['sup'] > g.at_zero, g[g.at_zero > 0]
+        strict, gain = wider.mean(), np.log(some['sup'] / some.at_zero)
+        if many: # encoders are the units, each the mean over its pairs
+            _, *ends = np.clip(mean_interval(wider.groupby(g.model_seed).mean(), level), 0, 1)
+            gain = gain.groupby(some.model_seed).mean()
+        else: ends = stats.binomtest(int(wider.sum()), len(g)).proportion_ci(level, 'wilson')
+        ratio, lo, hi = np.exp(mean_interval(gain, level))
+        rows.append(dict(scale=scale, pairs=len(g), broken=int((g['sup'] < g.at_zero).sum()), strict=strict, strict_lo=ends[0], strict_hi=ends[1],
+                         even=1 - 1/g.n_times.iloc[0], ratio=ratio, ratio_lo=lo, ratio_hi=hi, time=g.time.mode()[0]))
     return pd.DataFrame(rows)
 
 # %% ../nbs/14_separation.ipynb #c75a71f1
