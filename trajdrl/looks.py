@@ -183,7 +183,7 @@ def _conditioned(curves, tasks, K, refine=0, **kwargs):
 
 # %% ../nbs/15b_looks.ipynb #f94c9338
 def _for_learning(kw):
-    return {k: kw[k] for k in ('starts', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)), epochs=_short(kw.get('epochs', 80)), judge=max(1, kw.get('epochs', 80) // 2))
+    return {k: kw[k] for k in ('starts', 'bs', 'hidden', 'seed') if k in kw} | dict(lr=max(kw.get('lrs', _LRS)), epochs=_short(kw.get('epochs', 80)), judge=2 * _short(kw.get('epochs', 80)))
 
 # %% ../nbs/15b_looks.ipynb #d03873ec
 class TimesTable(Table):
