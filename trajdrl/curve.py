@@ -114,7 +114,7 @@ def n_components(
     keep:float=0.99, # share of the variance to keep
 ) -> int:
     "How many components keep so much of the variance"
-    return int(np.searchsorted(np.cumsum(shares), keep - 1e-9) + 1)
+    return min(len(shares), int(np.searchsorted(np.cumsum(shares), keep - 1e-9) + 1))
 
 # %% ../nbs/14a_curve.ipynb #d2c2bfe2
 @door(order=whole(0, 5))
@@ -133,10 +133,11 @@ _ORDERS = dict(linear=1, cubic=3) # of interpolation
 
 # %% ../nbs/14a_curve.ipynb #12ae0862
 def _relative(error, z, times): # (n, T, d) both -> (d,)
-    "Root mean square over images and t of `error`, in units of the standard deviation over images, for each code dimension"
+    "Root mean square over images and t of `error`, in units of the standard deviation over images (of a hundredth of the widest where that is more), for each code dimension"
     w = _quadrature(times)
     mean_square = lambda a: np.einsum('ntd,t->d', a**2, w / (w.sum() * len(a)))
-    return np.sqrt(mean_square(error) / np.maximum(mean_square(z - z.mean(0)), 1e-30))
+    spread = mean_square(z - z.mean(0))
+    return np.sqrt(mean_square(error) / np.maximum(spread, max(1e-4 * spread.max(), 1e-30)))
 
 # %% ../nbs/14a_curve.ipynb #297c9f1a
 @door(curves=CURVES)
