@@ -350,7 +350,9 @@ def say(self:_ExplorerPage, text:str='', bad:bool=False):
 def mark(self:_ExplorerPage):
     "Marks on the slider where the task's learned times are"
     times, now = self.ex.times, self.t.value
-    self.looks = self.ex.learned_times(self.task.value)
+    try: self.looks = self.ex.learned_times(self.task.value)
+    except (ValueError, OSError) as e: self.looks, self.spoilt = (), str(e) # a damaged table; said below the page
+    else: self.spoilt = ''
     near = {min(times, key=lambda s: abs(s - t)) for t in self.looks}
     self.t.unobserve(self._changed, 'value') # new options move the slider
     with shown_axis(*self.ex.axis): names = [point_text(t) if self.ex.imported else f'{float(t):.4g}' for t in times]
@@ -456,7 +458,7 @@ def _show(self:_ExplorerPage):
         kept = [self.ex.decodes.get((self.chosen, t)) for t in (self.t.value, None)]
         self.image.value, self.near.value = self.image_html(kept), self.near_html()
         self.charts.value = self.chart_html()
-        self.say()
+        self.say(self.spoilt, bad=bool(self.spoilt))
         if self.decodes.value: self.image.value = self.image_html(self.ex.decode_at(self.chosen, self.t.value))
     except Exception as e:
         self.say(str(e) or type(e).__name__, bad=True)

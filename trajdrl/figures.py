@@ -302,7 +302,8 @@ def transfer_figure(t:Tables, dataset:str) -> Figure:
 def times_figure(t:Tables, dataset:str) -> Figure:
     "Accuracy against the number of encoder evaluations, for all ways to choose times"
     df = largest(t('times', dataset=dataset))
-    return panels(_encoders(df), df.task.unique(), lambda ax, e, task: plot_methods(df[df.encoder == e], task, ax), (3.4, 2.7), legend=True)
+    heads = sorted({*df['head']} - {'walk'}, key=lambda h: h != 'mlp_joined') or ['walk'] # the MLP's, if it read
+    return panels(_encoders(df), df.task.unique(), lambda ax, e, task: plot_methods(df[df.encoder == e], task, ax, head=heads[0]), (3.4, 2.7), legend=True)
 
 def looks_figure(t:Tables, dataset:str) -> Figure:
     "Where along t each task looks: learned times, accuracy of single times, attention"

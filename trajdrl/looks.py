@@ -201,7 +201,7 @@ class TimesTable(Table):
         if K is None and len(rows): K = rows.groupby('K').valid_acc.mean().idxmax()
         return _sets(rows[rows.K == K])
 
-def _sets(rows): return [tuple(map(Fraction, s.split())) for s in rows.drop_duplicates('draw').times]
+def _sets(rows): return [tuple(map(Fraction, s.split())) for s in rows.drop_duplicates('draw').times if s != '-'] # none where each image has its own
 
 # %% ../nbs/15b_looks.ipynb #cf91ead4
 _READERS = 'mlp_joined', 'mlp_shared', 'transformer'
@@ -237,7 +237,7 @@ def compare_times(
         if methods == ['variable'] and numbers == tasks: refuse('tasks', tasks, _SURE)
         if log: log(f'variable is left out for {", ".join(numbers)}: it takes {_SURE}')
     kw = dict(epochs=epochs, bs=bs, hidden=hidden, dim=dim, lrs=tuple(lrs), seeds=list(seeds), starts=starts, refine=refine)
-    facts = ''.join(f'{k}={v}; ' for k, v in dict(kw, T=len(curves.times), n=len(curves.x['train'])).items())
+    facts = ''.join(f'{k}={v}; ' for k, v in dict(kw, T=len(curves.times), n=len(curves.x['train']), n_test=len(curves.x['test'])).items())
     jobs = [(m, K, h) for h in in_order(heads) for m in methods for K in Ks if m != 'variable' and (m != 'attention' or K <= attention.time.nunique())]
     jobs += [('variable', K, 'walk') for K in Ks if 'variable' in methods]
     return _compared(curves, table, tasks, jobs, facts, kw | dict(attention=attention), log)
@@ -245,7 +245,7 @@ def compare_times(
 # %% ../nbs/15b_looks.ipynb #e0828812
 def _compared(curves, table, tasks, jobs, facts, kw, log):
     "Rows of all jobs: those found, and those made now for the tasks that lack them"
-    shared = f'tasks={" ".join(tasks)}; ' # of a model for all tasks
+    shared = f'tasks={" ".join(sorted(tasks))}; ' # of a model for all tasks
     facts = {(m, K, h): [facts + shared * (m == 'conditioned'), facts + shared * (m == 'conditioned' or h == 'mlp_shared')] for m, K, h in jobs} # of the choice, of the rows
     find = lambda t, m, K, h: table.find(dict(task=t, method=m, K=K, head=h), settings=[facts[m, K, h][1]])
     of = {j: [t for t in tasks if j[0] != 'variable' or curves.n_classes[t]] for j in jobs} # the tasks that it can read
@@ -284,11 +284,12 @@ def _method_rows(curves, table, tasks, method, K, head, facts, kw):
 def _variable_rows(curves, table, tasks, K, kw):
     rows, lr = [], max(kw['lrs'])
     for t in tasks:
+        start = time.perf_counter()
         first = (table.sets(t, 'learned', 1) or [learn_times(curves, t, 1, **_for_learning(kw))[t]])[0][0]
         for seed in kw['seeds']:
-            start = time.perf_counter()
             stop = stop_within(learn_walk(curves, t, 2*K, kw['epochs'], lr, kw['bs'], max(1, kw['hidden'] // 2), first=first, seed=seed), K)
             rows.append(dict(task=t, draw=0, times='-', searched=len(curves.times), seconds=time.perf_counter() - start, seed=seed, lr=lr, **stop))
+            start = time.perf_counter()
     return pd.DataFrame(rows)
 
 # %% ../nbs/15b_looks.ipynb #8a29c98f
@@ -315,9 +316,18 @@ def times_gain(
     method:str='learned', # whose accuracy, or R²
     against:str='uniform', # minus whose
     head:str='mlp_joined', # which head reads
-) -> pd.DataFrame: # task, K, gain, lo, hi, p, n
-    "What one way to choose times gains over another at equal K, paired over encoders, or over heads where there is one encoder"
-    acc = df[df['head'] == head].groupby(['method', 'task', 'K', unit_of(df)]).test_acc.mean()
+) -> pd.DataFrame: # task, K, gain (a share), lo, hi, p, n; of `variable` also its mean reads
+    "What one way to choose times gains over another at equal K, paired over encoders, or over heads where there is one encoder; `variable` over the other at equal mean reads, on the line between two K"
+    unit = unit_of(df)
+    for m in (method, against): one_of(df.method.unique())('method', m)
+    acc = df[df['head'] == head].groupby(['method', 'task', 'K', unit]).test_acc.mean()
+    if method == 'variable':
+        walk, rows = df[df.method == 'variable'].groupby(['task', 'K', unit])[['reads', 'test_acc']].mean(), []
+        for (t, K), w in walk.groupby(level=[0, 1]):
+            fixed = acc[against, t].unstack(unit)
+            other = [np.interp(r, fixed.index, fixed[u]) for (_, _, u), r in w.reads.items()]
+            rows.append(dict(task=t, K=K, reads=w.reads.mean(), **paired_difference(w.test_acc.droplevel([0, 1]), pd.Series(other, w.index.droplevel([0, 1])))))
+        return pd.DataFrame(rows)
     pairs = [(t, K) for t, K in acc[method].index.droplevel(-1).unique() if (against, t, K) in acc.index.droplevel(-1)]
     return pd.DataFrame([dict(task=t, K=K, **paired_difference(acc[method, t, K], acc[against, t, K])) for t, K in pairs])
 
@@ -412,7 +422,7 @@ def measure_times(
     tasks, kw = store_tasks(store, s.tasks or own.tasks or None, log), dict(seeds=s.seeds, epochs=s.epochs)
     curves = CurveSet(store, s.granularity, *from_images, device=run.device)
     along, one = _AlongTable(run.path/'times_along.csv'), dict(lrs=[.01], seeds=1, epochs=s.epochs) # a head a time: what shows where to look needs no interval
-    facts = f'{one} n={len(curves.x["train"])}'
+    facts = f'{one} T={len(curves.times)} n={len(curves.x["train"])} n_test={len(curves.x["test"])}'
     for t in tasks:
         if not len(along.find(dict(task=t), settings=[facts])):
             rows = along.add(accuracy_along(curves, t, **one).assign(settings=facts))
