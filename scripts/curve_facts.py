@@ -3,33 +3,22 @@
 Encoders of nbs/results/0.2, in half precision, on their first test images at the paper's 109 times. One row a fact: `what` was measured at which `x` (a granularity, a time, a share).
 Encoders that are in the table are not asked again. A minute each on one core.
 """
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
+from runs import kept_encoder
 from trajdrl.core import PAPER_GRANULARITIES, time_grid, union_times
 from trajdrl.curve import arc_length, cka_matrix, component_shares, interpolation_errors, n_components, smallest_grid, span_error, span_times, velocity
-from trajdrl.data import load_data, to_float
+from trajdrl.data import to_float
 from trajdrl.disk import Table
-from trajdrl.run import make_networks
-from trajdrl.settings import Settings
+from trajdrl.run import Run
 from trajdrl.trajectory import encode
 
 RESULTS = Path(__file__).parent.parent/'nbs'/'results'
 NAMES = [f'where/synthetic_drl_{d}_{s}' for d in (2, 16) for s in (0, 1, 2)] + [f'where/colored_mnist_drl_2_{s}' for s in (0, 1, 2)]
 NAMES += [f'small/synthetic_drl_{s}' for s in (0, 1, 2)] + ['small/colored_mnist_drl_0', 'small/cifar10_drl_0']
-
-def load(name):
-    "Encoder, its first test images, and its settings"
-    folder = RESULTS/'0.2'/name
-    config = json.loads((folder/'config.json').read_text())
-    s = Settings(**{k: tuple(v) if isinstance(v, list) else v for k, v in config['settings'].items()})
-    encoder = make_networks(s, config['data']['channels'], config['data']['size'])[0].eval().requires_grad_(False)
-    encoder.load_state_dict({k: v.float() for k, v in load_file(folder/'encoder.safetensors').items()})
-    return encoder, load_data(s.dataset, s.size, s.n_train, s.n_test, s.valid_frac, s.path, s.data_seed).subset('test').images, s
 
 def facts(encoder, images, n=1000, few=100, fine=50, times=union_times(*PAPER_GRANULARITIES), grids=PAPER_GRANULARITIES):
     "what, x, value: one row each"
@@ -55,7 +44,8 @@ if __name__ == '__main__':
     table = Table(RESULTS/'curve_facts.csv')
     for name in NAMES:
         if len(table.rows) and (table.rows.name == name).any(): continue
-        encoder, images, s = load(name)
-        with torch.no_grad(): rows = facts(encoder, images)
+        run = Run(RESULTS/'0.2'/name)
+        encoder, s = kept_encoder(run, run.path/'encoder.safetensors').eval().requires_grad_(False), run.settings
+        with torch.no_grad(): rows = facts(encoder, run.load().subset('test').images)
         table.add(pd.DataFrame(rows).assign(name=name, dataset=s.dataset, d=s.d, seed=s.seed)[['name', 'dataset', 'd', 'seed', 'what', 'x', 'value']])
         print(name, len(rows), flush=True)

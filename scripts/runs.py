@@ -105,16 +105,21 @@ def keep_networks(folder):
     for name, net in zip(('encoder', 'score'), Run(folder, device='cpu').networks()):
         save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, folder/'pretrained'/f'{name}.safetensors')
 
+def kept_encoder(run, file):
+    "The encoder of a run from a file of `keep_networks`"
+    from safetensors.torch import load_file
+    from trajdrl.run import make_networks
+    encoder = make_networks(run.settings, run.config['data']['channels'], run.config['data']['size'])[0]
+    encoder.load_state_dict({k: v.float() for k, v in load_file(file).items()})
+    return encoder
+
 def restore(folder, kept):
     "Makes the folder of a run again from what was copied: tables, record, and the encoder in half precision"
-    from safetensors.torch import load_file
-    from trajdrl.run import Run, make_networks
+    from trajdrl.run import Run
     config = json.loads((kept/'config.json').read_text())
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     (folder/'pretrained').mkdir(), (folder/'encoder.safetensors').rename(folder/'pretrained'/'encoder.safetensors')
-    encoder = make_networks(Run(folder).settings, config['data']['channels'], config['data']['size'])[0]
-    encoder.load_state_dict({k: v.float() for k, v in load_file(folder/'pretrained'/'encoder.safetensors').items()})
-    encoder.save_pretrained(folder/'encoder')
+    kept_encoder(Run(folder), folder/'pretrained'/'encoder.safetensors').save_pretrained(folder/'encoder')
     config['stages']['encode']['finished'] = False
     (folder/'config.json').write_text(json.dumps(config, indent=1))
 

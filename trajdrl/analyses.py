@@ -88,8 +88,8 @@ def curves_for(
 ) -> TrajectoryStore:
     "A store with these times: the run's own, or one in `curves` made for them"
     if run.finished('encode') and n_train is None and n_test is None and set(times or ()) <= set((store := run.store()).times): return store
-    rows, s = _first_rows(run.load(), n_train, n_test), run.settings
-    return encode_data(run.encoder(), rows, times, run.path/'curves'/f'{len(times)}_times_{"_".join(str(len(rows.images[rows.splits[k]])) for k in ("train", "valid", "test"))}_images', bs=s.encode_bs, bf16=run.bf16, log=log)
+    rows, own = _first_rows(run.load(), n_train, n_test), run.settings
+    return encode_data(run.encoder(), rows, times, run.path/'curves'/f'{len(times)}_times_{"_".join(str(s.stop - s.start) for s in rows.splits.values())}_images', bs=own.encode_bs, bf16=run.bf16, log=log)
 
 def grid_times(
     ks, # granularities, one or several; `None`: all points of imported codes

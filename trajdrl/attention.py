@@ -24,7 +24,7 @@ from .downstream import (_chance, _N_CLASSES, _prepare, chance_text, check_head,
                                 settings_text, store_tasks, time_left)
 from .sweep import _score, _sweep_hits, fit_sweep, SeedLoader, Sweep, sweep_learner
 from .heads import HEADS, TransformerHead
-from .results import one_grid, over_seeds, unit_of
+from .results import one_grid, over_seeds, seed_columns, unit_of
 from .sources import at_point
 
 # %% ../nbs/11_attention.ipynb #12ebba75
@@ -217,7 +217,7 @@ def profile_facts(
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # task, granularity, peak, and for centre and evenness: mean, lo, hi
     "Where a task's attention lies and how evenly it is spread, with intervals over seeds"
-    by, unit = ['task', 'granularity'], ['model_seed', 'seed'] if 'model_seed' in df else ['seed']
+    by, unit = ['task', 'granularity'], seed_columns(df)
     df = df.assign(centre=df.time.map(lambda t: float(Fraction(t))) * df.attention, entropy=-rel_entr(df.attention, 1) / np.log(2))
     seeds = df.groupby([*by, *unit], sort=False)[['centre', 'entropy']].sum().reset_index()
     seeds['evenness'] = 2**seeds.entropy / seeds.granularity.map(df.groupby('granularity').time.nunique())
@@ -236,7 +236,7 @@ def agreement(
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # task, granularity, n, mean, lo, hi
     "Spearman's correlation over times of attention and accuracy lost, with its interval over seeds"
-    by = ['task', 'granularity', *(['model_seed'] if 'model_seed' in df else []), 'seed']
+    by = ['task', 'granularity', *seed_columns(df)]
     if df[value].isna().any(): refuse('df', df, f'rows without empty cells in {value}: attend with retrain=True, or choose lost_masked')
     flat = lambda a: a.nunique() < 2
     rho = [dict(zip(by, k), rho=np.nan if flat(g.attention) or flat(g[value]) else stats.spearmanr(g.attention, g[value])[0])

@@ -19,7 +19,7 @@ from .figures import Tables, main_head
 from .information import mi_falloff
 from .mine import ESTIMATORS
 from .report import main_granularity
-from .results import can_pair, over_seeds, paired_difference, paired_gain, select, summarise, unit_means, unit_of
+from .results import can_pair, over_seeds, paired_difference, paired_gain, seed_columns, select, summarise, unit_means, unit_of
 from .separation import separation_facts
 
 # %% ../nbs/18_claims.ipynb #b49a92d6
@@ -81,7 +81,7 @@ def _claim_2_attention(df, of):
     "Attention in the middle"
     times = df.time.map(_middle)
     even = df.time[times].nunique() / df.time.nunique()
-    share = df[times].groupby([c for c in ('task', 'model_seed', 'seed') if c in df], sort=False).attention.sum().reset_index()
+    share = df[times].groupby(['task', *seed_columns(df)], sort=False).attention.sum().reset_index()
     return [_case('2. attention in the middle', of, r.task, r.mean, r.lo, r.hi, even, more=f', even is {even:.2f}') for r in over_seeds(share, 'attention', ['task']).itertuples()]
 
 def _claim_3(df, of):

@@ -19,7 +19,7 @@ from .disk import Table, TableError
 from .downstream import time_left
 from .mine import *
 from .mine import linfoot, _check_settings, _read_codes
-from .results import over_seeds
+from .results import over_seeds, seed_columns
 
 # %% ../nbs/10a_information.ipynb #48ebd1fe
 class MITable(Table):
@@ -124,7 +124,7 @@ def mi_falloff(
     "Spearman correlation of the measure with the distance of two times, by estimator, with its interval over seeds (over encoders, if rows are of several), cut to [-1, 1]"
     df = df[(df.kind == 'real') & (df.t_i != df.t_j)]
     df = df.assign(apart=[abs(float(as_time(a) - as_time(b))) for a, b in zip(df.t_i, df.t_j)])
-    rows, unit = [], ['model_seed', 'seed'] if 'model_seed' in df else ['seed']
+    rows, unit = [], seed_columns(df)
     for (name, *u), g in df.groupby(['estimator', *unit], sort=False):
         column = 'nats' if ESTIMATORS[name].normalise is linfoot else 'normalised' # where both order pairs alike, nats have more digits
         rows.append(dict(zip(unit, u), estimator=name, rho=spearmanr(g.apart, g[column]).statistic))

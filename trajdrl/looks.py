@@ -29,7 +29,7 @@ from .results import paired_difference, unit_of
 from .settings import each, opt
 from .sources import at_point, points_text
 from .times import *
-from .times import _LRS, _SPLITS, CurveSet
+from .times import _LRS, _SPLITS
 
 # %% ../nbs/15b_looks.ipynb #bc4fb9a6
 _SURE = 'a task of classes: the reader stops where a class is probable enough, and a number has no probability'
@@ -286,10 +286,11 @@ def _variable_rows(curves, table, tasks, K, kw):
     for t in tasks:
         start = time.perf_counter()
         first = (table.sets(t, 'learned', 1) or [learn_times(curves, t, 1, **_for_learning(kw))[t]])[0][0]
+        spent = time.perf_counter() - start
         for seed in kw['seeds']:
-            stop = stop_within(learn_walk(curves, t, 2*K, kw['epochs'], lr, kw['bs'], max(1, kw['hidden'] // 2), first=first, seed=seed), K)
-            rows.append(dict(task=t, draw=0, times='-', searched=len(curves.times), seconds=time.perf_counter() - start, seed=seed, lr=lr, **stop))
             start = time.perf_counter()
+            stop = stop_within(learn_walk(curves, t, 2*K, kw['epochs'], lr, kw['bs'], max(1, kw['hidden'] // 2), first=first, seed=seed), K)
+            rows.append(dict(task=t, draw=0, times='-', searched=len(curves.times), seconds=spent + time.perf_counter() - start, seed=seed, lr=lr, **stop))
     return pd.DataFrame(rows)
 
 # %% ../nbs/15b_looks.ipynb #8a29c98f

@@ -50,6 +50,12 @@ def unit_of(
     "The independent unit: the score-model seed if there are several, else the head seed"
     return 'model_seed' if 'model_seed' in df and df.model_seed.nunique() > 1 else 'seed'
 
+def seed_columns(
+    df:pd.DataFrame, # rows with `seed`, and `model_seed` if there is one
+) -> list: # `model_seed`, if there is one, and `seed`
+    "The columns that tell repetitions apart"
+    return [c for c in ('model_seed', 'seed') if c in df]
+
 def unit_means(
     df:pd.DataFrame, # selected rows
     by=GROUP, # columns that distinguish the measurements

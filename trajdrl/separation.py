@@ -17,6 +17,7 @@ from .core import *
 from .core import as_codes, as_labels, door, LEVEL, one_of, refuse, Rule, SEED, whole
 from .downstream import store_tasks
 from .heads import standardise
+from .results import unit_of
 
 # %% ../nbs/14_separation.ipynb #38362634
 def _draw_pairs(n, n_pairs, seed): # -> rows of the images (n_pairs, 2)
@@ -62,12 +63,12 @@ def separation_facts(
     level:float=0.95, # of confidence
 ) -> pd.DataFrame: # scale, pairs, broken, strict, strict_lo, strict_hi, even, ratio, ratio_lo, ratio_hi, time
     "How often, and by what factor, the largest distance exceeds that at t = 0; and the time where it is found most often"
-    rows, many = [], 'model_seed' in df and df.model_seed.nunique() > 1
+    rows = []
     for scale, g in df.groupby('scale', sort=False):
         wider, some = g['sup'] > g.at_zero, g[g.at_zero > 0]
         strict, gain = wider.mean(), np.log(some['sup'] / some.at_zero)
-        if many: # encoders are the units, each the mean over its pairs
-            _, *ends = np.clip(mean_interval(wider.groupby(g.model_seed).mean(), level), 0, 1)
+        if unit_of(df) == 'model_seed': # encoders are the units, each the mean over its pairs
+            strict, *ends = np.clip(mean_interval(wider.groupby(g.model_seed).mean(), level), 0, 1)
             gain = gain.groupby(some.model_seed).mean()
         else: ends = stats.binomtest(int(wider.sum()), len(g)).proportion_ci(level, 'wilson')
         ratio, lo, hi = np.exp(mean_interval(gain, level))

@@ -44,7 +44,7 @@ class CurveSet:
         if encoder is not None and data is None: refuse('data', data, 'the images that the store was made from, with their encoder')
         curves = {k: store.curves(k, times) for k in _SPLITS}
         for k, c in curves.items():
-            if data is not None and len(data.images[data.splits[k]]) != len(c): refuse('data', data, f'the images that the store was made from: of {k} it has {len(c)}')
+            if data is not None and data.splits[k].stop - data.splits[k].start != len(c): refuse('data', data, f'the images that the store was made from: of {k} it has {len(c)}')
         raw = {k: as_codes(f'curves of {k}', np.asarray(c), (3,)) for k, c in curves.items()}
         self.times, self.encoder, self.data, self.device = curves['train'].times, encoder, data, as_device(device)
         self.bf16 = getattr(store, 'meta', {}).get('bf16', False) # as the cached codes were made
