@@ -308,7 +308,7 @@ def _keep_heads(folder, facts, scale, note, grids, union, stack, chosen):
         rows = [list(union).index(t) for t in g] if HEADS[facts['head']].reads == 'point' else [0]
         some = stack.take([chosen['seed'][i] for i in rows], [w[rows] for w in stack.parameters()])
         said = dict(task=facts['task'], head=facts['head'], granularity=k, times=list(map(str, g)), classes=None, **{n: [v[i] for i in rows] for n, v in chosen.items()})
-        KeptHead(some, torch.stack(scale)[:, list(g.values())], said | note).save(head_file(folder, facts['task'], facts['head'], k))
+        KeptHead(some, torch.stack(scale)[:, list(g.values())], said | note).save(head_file(folder, facts['task'], facts['head'], k, g))
 
 # %% ../nbs/09_downstream.ipynb #56db9324
 def time_left(
@@ -349,12 +349,14 @@ def probe_store(
     out=None, # a CSV file to which finished rows are added, and where they are found again
     log=None, # called with one line for each finished head, for instance `print`
     on_disk:bool=False, # leave the codes on disk and read those of each batch? baselines of scikit-learn still read all
+    times=None, # times of the store in place of a granularity, such as those of `TimesTable.sets`; their `granularity` is one less than their number, as of a grid
     **kwargs, # passed to `probe`: `lrs`, `seeds`, `epochs`, `bs`, `head_kw`, `bf16`, `device`, `keep`
 ) -> pd.DataFrame: # one row a member
     "`probe` for each task of a trajectory store; what reads a point is trained once for all grids"
     tasks = store_tasks(store, tasks, log)
     ks = None if granularity is None else in_order(granularity)
-    curves = {k: store.curves(k, ks and union_times(*ks)) for k in ('train', 'valid', 'test')}
+    if ks and times is not None: refuse('times', times, 'a granularity or times, not both')
+    curves = {k: store.curves(k, union_times(*ks) if ks else times and as_times(times)) for k in ('train', 'valid', 'test')}
     times, done, labels = curves['train'].times, Results(out), {k: store.labels(k) for k in curves}
     lacks = lambda t, h, k: not len(done.find(dict(task=str(t), head=h, granularity=k)))
     jobs = [(h, *g) for t in tasks for h in heads for g in _trainings(h, ks or [max(1, len(times) - 1)]) if any(lacks(t, h, k) for k in g)]

@@ -136,6 +136,8 @@ def head_file(
     task:str, # its name
     head:str, # one of `HEADS`
     granularity:int, # of the grid
+    times=None, # those it reads; the grid's if `None`
 ) -> Path:
-    "Where a head is kept"
-    return Path(folder)/f'{slug(task)}-{head}-{granularity}.safetensors'
+    "Where a head is kept; other times than the grid's are told by a hash"
+    own = '' if times is None or tuple(times) == time_grid(granularity) else '-' + hash_arrays(*map(str, times))[:8]
+    return Path(folder)/f'{slug(task)}-{head}-{granularity}{own}.safetensors'

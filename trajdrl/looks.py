@@ -216,7 +216,7 @@ def compare_times(
     seeds=3, # heads that read each set
     epochs:int=80, # passes over the training curves
     bs:int=256, # batch size
-    hidden:int=256, # hidden units
+    hidden:int=256, # hidden units, for each task that a head reads
     lrs=_LRS, # learning rates of the heads
     starts:int=6, # sets that learning starts from
     refine:int=0, # steps through the encoder for learned times; needs one
@@ -245,7 +245,7 @@ def compare_times(
 # %% ../nbs/15b_looks.ipynb #e0828812
 def _compared(curves, table, tasks, jobs, facts, kw, log):
     "Rows of all jobs: those found, and those made now for the tasks that lack them"
-    shared = f'tasks={" ".join(sorted(tasks))}; ' # of a model for all tasks
+    shared = f'tasks={" ".join(sorted(tasks))}; units={kw["hidden"] * len(tasks)}; ' # of a model for all tasks
     facts = {(m, K, h): [facts + shared * (m == 'conditioned'), facts + shared * (m == 'conditioned' or h == 'mlp_shared')] for m, K, h in jobs} # of the choice, of the rows
     find = lambda t, m, K, h: table.find(dict(task=t, method=m, K=K, head=h), settings=[facts[m, K, h][1]])
     of = {j: [t for t in tasks if j[0] != 'variable' or curves.n_classes[t]] for j in jobs} # the tasks that it can read

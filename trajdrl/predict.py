@@ -23,13 +23,13 @@ from .trajectory import _encoder_hash, encode
 # %% ../nbs/12b_predict.ipynb #2c2b061c
 def kept_heads(
     folder, # of a run
-) -> pd.DataFrame: # one row a head: task, head, granularity, time (its best; 'curve' for one that reads the curve), valid_acc, file
+) -> pd.DataFrame: # one row a head: task, head, granularity, times, time (its best; 'curve' for one that reads the curve), valid_acc, file
     "The heads that a run has kept"
     rows = []
     for f in sorted((Path(folder)/'heads').glob('*.safetensors')):
         n = read_note(f)
         best = int(np.argmax(n['valid_acc']))
-        rows.append(dict(task=n['task'], head=n['head'], granularity=n['granularity'], time=n['times'][best] if len(n['valid_acc']) > 1 else 'curve', valid_acc=n['valid_acc'][best], file=str(f)))
+        rows.append(dict(task=n['task'], head=n['head'], granularity=n['granularity'], times=' '.join(n['times']), time=n['times'][best] if len(n['valid_acc']) > 1 else 'curve', valid_acc=n['valid_acc'][best], file=str(f)))
     if not (Path(folder)/'config.json').exists() and not rows: raise FileNotFoundError(f'{folder} is not the folder of a run; give the one that holds config.json and heads')
     if not rows: raise FileNotFoundError(f'{folder} keeps no trained heads; train them with trajdrl_probe (where an older version made its results.csv, delete that first)')
     return pd.DataFrame(rows)
@@ -49,10 +49,11 @@ def load_head(
     task:str=None, # name of the task
     head:str=None, # one of `HEADS`
     granularity:int=None, # of its grid
+    times=None, # which it reads, where these are no grid's
     device='cpu', # where it reads
 ) -> KeptHead:
     "The kept head of a run with the best validation accuracy"
-    df = _chosen(PATH('folder', folder), task=task, head=head, granularity=granularity)
+    df = _chosen(PATH('folder', folder), task=task, head=head, granularity=granularity, times=None if times is None else ' '.join(map(str, as_times(times))))
     return open_head(df.file[df.valid_acc.idxmax()], device)
 
 # %% ../nbs/12b_predict.ipynb #1ed797d3

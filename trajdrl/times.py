@@ -93,10 +93,11 @@ def exact(self:CurveSet,
 
 # %% ../nbs/14b_times.ipynb #68ba8d85
 class _Heads(nn.Module):
-    "A stack of M MLPs, (M, G, b, in) -> (M, G, b, classes); each answers G tasks, conditioned on an embedding of the task if G > 1"
+    "A stack of M MLPs, (M, G, b, in) -> (M, G, b, classes); each answers G tasks, conditioned on an embedding of the task if G > 1, with as many hidden units as G MLPs"
     def __init__(self, seeds, G, n_in, n_classes, hidden=256, p=.25, width=8):
         super().__init__()
-        self.seeds, self.p, self.hidden, shapes = seeds, p, hidden, dict(w1=(n_in, hidden), b1=(hidden,), w2=(hidden, n_classes), b2=(n_classes,))
+        hidden = G * hidden
+        self.seeds, self.p, shapes = seeds, p, dict(w1=(n_in, hidden), b1=(hidden,), w2=(hidden, n_classes), b2=(n_classes,))
         if G > 1: shapes |= dict(embed=(G, width), gate=(width, hidden), shift=(width, hidden), out=(width, n_classes))
         scale = dict(w1=n_in**-.5, b1=n_in**-.5, w2=hidden**-.5, b2=hidden**-.5, embed=1.7, gate=.3, shift=.3, out=.3)
         draw = {s: torch.Generator().manual_seed(s) for s in sorted({*seeds})}
@@ -220,7 +221,7 @@ def read_times(
     seeds=3, # how many heads, or which
     epochs:int=80, # passes over the training curves; the best on validation is kept
     bs:int=256, # batch size
-    hidden:int=256, # hidden units of the MLP
+    hidden:int=256, # hidden units of the MLP, for each of its tasks
     head:str='mlp_joined', # or 'transformer', for sets of one task
     dim:int=64, # width of the Transformer
     at_once:int=None, # heads that are trained together, at most; if `None` 128 on a GPU, and on a CPU 36, whose activations its caches hold
@@ -324,7 +325,7 @@ def learn_times(
     order:int=3, # of the interpolation: 3 cubic, 1 linear
     refine:int=0, # steps through the encoder at the end; needs one
     bs:int=256, # batch size
-    hidden:int=256, # hidden units
+    hidden:int=256, # hidden units, for each task of a model
     judge:int=40, # epochs of the heads that say which set is best: small codes are read slowly, and shorter heads misjudge them
     seed:int=0, # of starts and heads
 ) -> dict: # task -> exact times
