@@ -356,7 +356,8 @@ def probe_store(
     tasks = store_tasks(store, tasks, log)
     ks = None if granularity is None else in_order(granularity)
     if ks and times is not None: refuse('times', times, 'a granularity or times, not both')
-    curves = {k: store.curves(k, union_times(*ks) if ks else times and as_times(times)) for k in ('train', 'valid', 'test')}
+    wanted = union_times(*ks) if ks else None if times is None else as_times(times)
+    curves = {k: store.curves(k, wanted) for k in ('train', 'valid', 'test')}
     times, done, labels = curves['train'].times, Results(out), {k: store.labels(k) for k in curves}
     lacks = lambda t, h, k: not len(done.find(dict(task=str(t), head=h, granularity=k)))
     jobs = [(h, *g) for t in tasks for h in heads for g in _trainings(h, ks or [max(1, len(times) - 1)]) if any(lacks(t, h, k) for k in g)]

@@ -49,8 +49,8 @@ def load_head(
     task:str=None, # name of the task
     head:str=None, # one of `HEADS`
     granularity:int=None, # of its grid
-    times=None, # which it reads, where these are no grid's
     device='cpu', # where it reads
+    times=None, # which it reads, where these are no grid's
 ) -> KeptHead:
     "The kept head of a run with the best validation accuracy"
     df = _chosen(PATH('folder', folder), task=task, head=head, granularity=granularity, times=None if times is None else ' '.join(map(str, as_times(times))))
