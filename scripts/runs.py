@@ -44,7 +44,7 @@ def with_times(job):
     more = ['--heads', 'mlp_joined,mlp_shared,transformer', '--methods', 'uniform,label_free,greedy,attention,learned,conditioned']
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
-HARD = dict(synthetic='shape', colored_mnist='digit') # of codes of 16 dimensions and more; smaller ones hold a colour at most
+HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground')
 
 def where(dataset, kind, d, seed):
@@ -56,6 +56,11 @@ def where(dataset, kind, d, seed):
     others = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'attention,variable', '--tasks', task]
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [others, second] * (d == 2) + [several] * (d == 16)
+
+def first(dataset, kind):
+    "The main job as a newcomer runs it"
+    name = f'quick/{dataset}_{kind}'
+    return name, [start(name, dataset, 'quick', kind=kind)]
 
 LONG_STEPS = 2500, 5000, 10_000, 20_000
 PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
@@ -70,6 +75,8 @@ JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f 
 JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [small('cifar10', 'drl', 0, d=128)]
 JOBS += [where(ds, k, d, s) for k in KINDS for ds in SETS[:2] for d in (2, 16, 4, 64) for s in (0, 1, 2)]
+JOBS += [where('cifar10', 'drl', 64, s) for s in (0, 1, 2)]
+JOBS += [first(ds, k) for k in KINDS for ds in SETS]
 JOBS += [with_times(dimension(ds, k, d, s)) for d in (2, 16, 4) for s in (0, 1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [with_times(small(ds, k, s)) for s in (0, 1, 2) for ds in SETS for k in KINDS]
 LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'paper', steps=n, **PAPER_ON_MUON)]) for n in LONG_STEPS]
