@@ -20,7 +20,7 @@ from scipy.special import rel_entr
 from .core import *
 from .core import as_array, as_device, door, fast_bf16, label_text, LEVEL, LOG, one_of, PATH, refuse, Rule, SEED, SEEDS, whole
 from .disk import Table
-from .downstream import (_chance, _N_CLASSES, _prepare, chance_text, check_head, check_plan, KEY, late_text, PAPER_LRS, score_of,
+from .downstream import (_label_facts, _N_CLASSES, _prepare, chance_text, check_head, check_plan, KEY, late_text, PAPER_LRS, score_of,
                                 settings_text, store_tasks, time_left)
 from .sweep import _score, _sweep_hits, fit_sweep, SeedLoader, Sweep, sweep_learner
 from .heads import HEADS, TransformerHead
@@ -119,10 +119,8 @@ class AttentionTable(Table):
     columns, text = KEY, ('task', 'time', 'head_settings', 'curves', 'grids')
 
 def _facts(splits, plan, **more): # columns that hold for a task
-    (_, y_train), _, (_, y_test) = splits
-    facts = dict(n_train=len(y_train), n_test=len(y_test), epochs=plan['epochs'], patience=plan['patience'], lrs=str(plan['lrs']), **more)
-    if y_train.is_floating_point(): facts['n_classes'] = 0 # so that `score_of` knows
-    return facts | dict(chance=_chance(y_train, y_test))
+    numbers = dict(n_classes=0) if splits[0][1].is_floating_point() else {} # so that `score_of` knows
+    return _label_facts(*splits) | dict(epochs=plan['epochs'], patience=plan['patience'], lrs=str(plan['lrs']), **more, **numbers)
 
 def _found_or_made(out, key, facts, seeds, make, log=None):
     "The rows of `key` in the file `out`, or those of `make()`, added to it and told to `log` with the seconds they took"

@@ -316,7 +316,9 @@ def find(self:Table,
     rows = self.rows[(self.rows[list(key)] == pd.Series(key)).all(axis=1)]
     for k, want in settings.items() if len(rows) else ():
         have, want = set(rows[k]) if k in rows else set(), set(want)
-        if have != want: raise TableError(f'out={self.out} holds {", ".join(map(str, key.values()))} with {k} {_listed(have)}, not {_listed(want)}; give another file')
+        if have != want:
+            have, want = _differing(have, want)
+            raise TableError(f'out={self.out} holds {", ".join(map(str, key.values()))} with {k} {have}, not {want}; ask for what it holds, or give another file')
     return rows
 
 @patch
@@ -330,7 +332,11 @@ def add(self:Table,
     self._found = self._now(self.out)
     return rows
 
-def _listed(values): return ', '.join(sorted(map(str, values))) or 'none'
+def _differing(*sides):
+    "The values of each side in words, without the parts between semicolons that all of them have"
+    parts = {v: str(v).split('; ') for values in sides for v in values}
+    same = set.intersection(*map(set, parts.values())) if all(sides) else set()
+    return [', '.join(sorted('; '.join(p for p in parts[v] if p not in same) for v in values)) or 'none' for values in sides]
 
 # %% ../nbs/00a_disk.ipynb #09b3d992
 class TableError(ValueError):

@@ -201,8 +201,7 @@ def probe(
     plan, head_kw = check_plan(heads, lrs, seeds, epochs, patience), head_kw or {}
     for h, kw in head_kw.items(): check_head(h, kw)
     splits, grids, seen, scale, unit = _prepare_grids(dict(train=(curves_train, y_train), valid=(curves_valid, y_valid), test=(curves_test, y_test)), n_classes, times, granularity)
-    (_, y_tr), _, (_, y_te) = splits
-    facts = dict(task=str(task), n_train=len(y_tr), n_test=len(y_te), n_classes=n_classes, chance=_chance(y_tr, y_te))
+    facts = dict(task=str(task), n_classes=n_classes, **_label_facts(*splits))
     tables, keep_in = [], keep and partial(_keep_heads, keep, facts, scale, (note or {}) | (dict(unit=unit) if unit else {}))
     for head, p in plan.items():
         own = {} if HEADS[head].fit else dict(bs=bs, **head_kw.get(head, head_kw.get(HEADS[head].like, {})))
@@ -212,8 +211,9 @@ def probe(
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/09_downstream.ipynb #9723d2d3
-def _chance(y_train, y_test): # accuracy of the commonest class; R² of the mean, about
-    return 0. if y_train.is_floating_point() else (y_test == y_train.bincount().argmax()).double().mean().item()
+def _label_facts(train, valid, test): # of pairs of curves and labels; chance is the accuracy of the commonest class, or R² of the mean, about
+    y, y_test = train[1], test[1]
+    return dict(n_train=len(y), n_test=len(y_test), chance=0. if y.is_floating_point() else (y_test == y.bincount().argmax()).double().mean().item())
 
 def _trainings(head, granularities): # -> lists of granularities
     "Which grids are read by one training: all of them where a head reads a point, else each by its own"

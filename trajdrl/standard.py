@@ -93,6 +93,7 @@ def linear_scores(
     w = _fit_linear(x, torch.from_numpy(y).to(device), n_classes or int(y.max()) + 1, epochs, bs, dict(lr=lr * bs / 256, momentum=momentum, weight_decay=weight_decay), seed)
     with torch.no_grad(): return _linear(test, *w).cpu().numpy()
 
+# %% ../nbs/09b_standard.ipynb #78d25441
 def _least_squares(x, test, y, penalty): # codes (n, T, d), (m, T, d), numbers (n,) -> (m, T)
     "Numbers of the linear layer with the least mean of half the squared error, and half the penalty times its squared weights"
     x, test = (a.astype(float).swapaxes(0, 1) - x.mean(0, dtype=float)[:, None] for a in (x, test)) # (T, n, d), (T, m, d)
