@@ -12,6 +12,8 @@ with _warnings.catch_warnings():
     from trajdrl.data import *
 from .core import *
 from .disk import *
+from .files import *
+from .synthetic import *
 from .sde import *
 from .encoder import *
 from .score import *
@@ -19,11 +21,13 @@ from .optimizer import *
 from .diffusion import *
 from .sampling import *
 from .trajectory import *
+from .sources import *
 from .large import *
 from .heads import *
 from .sweep import *
 from .downstream import *
 from .results import *
+from .standard import *
 from .mine import *
 from .information import *
 from .attention import *
@@ -31,11 +35,13 @@ from .separation import *
 from .curve import *
 from .times import *
 from .transfer import *
+from .pipeline import *
 from .settings import *
 from .run import *
 from .imported import *
 from .kept import *
 from .predict import *
+from .card import *
 from .report import *
 from .analyses import *
 from .baselines import *

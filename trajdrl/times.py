@@ -20,28 +20,32 @@ from torch import nn
 
 from .attention import fit_heads, read_head
 from .core import *
-from .core import as_codes, as_device, as_labels, door, in_order, number, of_kind, one_of, refuse, SEED, SEEDS, whole
+from .core import as_codes, as_device, as_labels, door, in_order, number, of_kind, one_of, refuse, Rule, SEED, SEEDS, TRUTH, whole
 from .curve import code_jvp, span_times
 from .data import to_float
-from .downstream import _in_unit, _unit
+from .downstream import _in_unit, _rates, _unit
 from .heads import standardise
 from .sde import VESDE
-from .trajectory import encode
+from .trajectory import encode, TrajectoryStore
 
 # %% ../nbs/14b_times.ipynb #b699e304
 _SPLITS = 'train', 'valid', 'test'
 
 # %% ../nbs/14b_times.ipynb #dc3c992f
+_STORE = Rule(lambda s: s.curves and s.labels and s.vocabs is not None and s.tasks, 'a store of curves with labels: what encode_data or store_from_arrays gives, or TrajectoryStore(folder)')
+
 class CurveSet:
     "Curves of three splits in memory, standardised, and exact codes at other times"
+    @door(store=_STORE)
     def __init__(self,
-        store, # a trajectory store: `curves(split, times)`, `labels(split)`, `vocabs`, `tasks`
+        store, # a trajectory store, or what has `curves(split, times)`, `labels(split)`, `vocabs` and `tasks` as it does
         times=None, # a granularity, times, or `None` for all of the store
         encoder=None, # the encoder that made the store; without, only its times can be had
         data=None, # the images that it was made from, with the encoder
         device=None, # where to learn; a GPU if there is one, if `None`
     ):
         if encoder is not None and data is None: refuse('data', data, 'the images that the store was made from, with their encoder')
+        if isinstance(store, TrajectoryStore): store._match(encoder, data)
         curves = {k: store.curves(k, times) for k in _SPLITS}
         for k, c in curves.items():
             if data is not None and data.splits[k].stop - data.splits[k].start != len(c): refuse('data', data, f'the images that the store was made from: of {k} it has {len(c)}')
@@ -55,6 +59,7 @@ class CurveSet:
         labels = {k: store.labels(k) for k in _SPLITS}
         self.y = {t: self._targets(t, {k: labels[k][t] for k in _SPLITS}) for t in self.tasks}
         self._known = {t: {k: x[:, i] for k, x in self.x.items()} for i, t in enumerate(self.times)}
+        self.fingerprint = hash_arrays(*raw.values(), *(l[t] for l in labels.values() for t in self.tasks), *map(str, self.times))[:12]
 
     d = property(lambda self: self.x['train'].shape[2], doc='Size of a code')
     def __repr__(self): return f'CurveSet of {", ".join(f"{len(x)} {k}" for k, x in self.x.items())} curves at {len(self.times)} times, {self.d} dimensions'
@@ -71,20 +76,20 @@ def _targets(self:CurveSet, task, labels): # labels by split -> tensors; numbers
 # %% ../nbs/14b_times.ipynb #75253b79
 @patch
 def nearest(self:CurveSet,
-    ts, # any numbers in [0, 1]
+    ts, # numbers in [0, 1], one or several
 ) -> tuple: # exact times, sorted; the same time may come twice
     "The times nearest to `ts` at which exact codes can be had"
     near = lambda t: Fraction(round(1000 * t), 1000) if self.encoder else self.times[_nearest(self, t)]
-    return tuple(sorted(t if t in self._known else near(t) for t in map(as_time, ts)))
+    return tuple(sorted(t if t in self._known else near(t) for t in map(as_time, in_order(ts))))
 
 def _nearest(curves, t): return min(range(len(curves.times)), key=lambda i: abs(curves.times[i] - t)) # number of the cached time
 
 @patch
 def exact(self:CurveSet,
-    times, # exact times, as of `nearest`
+    times, # exact times, as of `nearest`, one or several
 ) -> dict: # split -> standardised codes (n, K, d)
     "Exact codes, encoded once"
-    for t in {*times} - {*self._known}:
+    for t in {*(times := list(map(as_time, in_order(times))))} - {*self._known}:
         if self.encoder is None: refuse('times', str(t), 'times of the store, or the encoder and its images')
         z = {k: encode(self.encoder, self.data.images[self.data.splits[k]], [t], bf16=self.bf16)[:, 0] for k in _SPLITS}
         stats = z['train'].mean(0), z['train'].std(0)
@@ -210,10 +215,26 @@ def _reader(self:CurveSet, sets): # M lists of G sets of K times -> a function o
 # %% ../nbs/14b_times.ipynb #b47d2f84
 _LRS = 1e-2, 3e-3, 1e-3
 
-# %% ../nbs/14b_times.ipynb #6707b762
-_CURVE_SET = of_kind(CurveSet, 'a CurveSet, such as CurveSet(store, 40)')
+def _some_of(options, arg, values):
+    "The values as a list: at least one, each of the options"
+    if not (values := in_order(values)): refuse(arg, values, f'one or several of {", ".join(options)}')
+    return [one_of(options)(arg, v) for v in values]
 
-@door(curves=_CURVE_SET, seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), at_once=whole(1), head=one_of(['mlp_joined', 'transformer']))
+_RATES = Rule(lambda v: 0 < min(_rates(v)) <= max(_rates(v)) < math.inf, 'positive learning rates, one or several', _rates)
+_RATE = number(1e-12)
+_CURVE_SET = of_kind(CurveSet, 'a CurveSet, such as CurveSet(store, 40) of a store from encode_data or store_from_arrays')
+
+def _pairs(sets): return [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets]
+
+def _good_pairs(sets):
+    pairs = _pairs(sets)
+    for ts, ss in pairs: assert ts and len(ts) == len(ss) and all(isinstance(t, str) for t in ts) and all(list(map(as_time, s)) for s in ss)
+    return len({len(s) for _, ss in pairs for s in ss}) == 1
+
+_SETS = Rule(_good_pairs, "a list of pairs of a task and K times, the same K for all, as [('digit', [.2, .7])]; or of several tasks and a set for each", _pairs)
+
+# %% ../nbs/14b_times.ipynb #6707b762
+@door(curves=_CURVE_SET, sets=_SETS, lrs=_RATES, seeds=SEEDS, epochs=whole(1), bs=whole(1), hidden=whole(1), dim=whole(1), at_once=whole(1), head=one_of(['mlp_joined', 'transformer']))
 def read_times(
     curves:CurveSet, # where codes are read
     sets, # pairs of a task and K times, the same K for all, each read at the nearest that can be had; or of a tuple of tasks and one set for each
@@ -227,8 +248,7 @@ def read_times(
     at_once:int=None, # heads that are trained together, at most; if `None` 128 on a GPU, and on a CPU 36, whose activations its caches hold
 ) -> pd.DataFrame: # set, seed, lr, epoch, valid_acc, test_acc (and task): one row a set, seed and task; with a task of numbers also n_classes, 0 for it
     "Accuracy, or R² of numbers, of heads that read sets of times, at the learning rate that is best on validation"
-    sets, most = [(([t], [s]) if isinstance(t, str) else (list(t), list(s))) for t, s in sets], at_once or (36 if curves.device.type == 'cpu' else 128)
-    if len({len(s) for _, ss in sets for s in ss} - {0}) != 1: refuse('sets', [list(map(str, s)) for _, ss in sets for s in ss], 'pairs of a task and K times, the same K for all')
+    most = at_once or (36 if curves.device.type == 'cpu' else 128)
     if head == 'transformer' and any(len(ts) > 1 for ts, _ in sets): refuse('sets', sets[0][0], 'sets of one task each to a Transformer')
     block = max(1, most // (len(lrs) * len(seeds)))
     for t in {t for ts, _ in sets for t in ts}: one_of(curves.tasks)('sets', t)
@@ -311,7 +331,7 @@ def _interpolated(curves, times, spline): # -> a function of split and rows that
     return read
 
 # %% ../nbs/14b_times.ipynb #d567bf9c
-@door(curves=_CURVE_SET, K=whole(1), starts=whole(1), epochs=whole(1), lr=number(0), times_lr=number(0), jitter=number(0), bs=whole(1), hidden=whole(1), order=one_of([1, 3]), refine=whole(0), judge=whole(1), seed=SEED)
+@door(curves=_CURVE_SET, K=whole(1), starts=whole(1), together=TRUTH, epochs=whole(1), lr=_RATE, times_lr=_RATE, jitter=number(0), bs=whole(1), hidden=whole(1), order=one_of([1, 3]), refine=whole(0), judge=whole(1), seed=SEED)
 def learn_times(
     curves:CurveSet, # cached curves
     tasks, # names of tasks
@@ -330,8 +350,7 @@ def learn_times(
     seed:int=0, # of starts and heads
 ) -> dict: # task -> exact times
     "K times for each task, learned by gradient"
-    if not (tasks := in_order(tasks)): refuse('tasks', tasks, f'one or several of {", ".join(curves.tasks)}')
-    for t in tasks: one_of(curves.tasks)('tasks', t)
+    tasks = _some_of(curves.tasks, 'tasks', tasks)
     whole(1, len(curves.times))('K', K)
     if refine and curves.encoder is None: refuse('refine', refine, '0, or curves with their encoder and images')
     at = _starts(curves, K, starts, seed).to(curves.device)
@@ -349,12 +368,12 @@ def learn_times(
     return _better(curves, found, refined, how)
 
 # %% ../nbs/14b_times.ipynb #fb323aa3
-_FEW = 40 # sets that are all tried
+_FEW = 60 # sets that are all tried, where the curves are of at most 40 times
 
 def _best_start(curves, groups, at, ended, how): # -> task: its times (K,)
     "Which set is best for each task (for all tasks, if they share a model), of those that were learned, the uniform and the label-free one, and where there are few of all, by heads trained anew"
     G, T, K = len(groups[0]), len(curves.times), at.shape[1]
-    few = [list(map(float, s)) for s in combinations(curves.times, K)] if G == 1 and math.comb(T, K) <= _FEW else []
+    few = [list(map(float, s)) for s in combinations(curves.times, K)] if G == 1 and T <= 40 and math.comb(T, K) <= _FEW else []
     sets = {t: [*at[:2].tolist(), *few] for ts in groups for t in ts}
     for m, ts in enumerate(groups):
         for g, t in enumerate(ts): sets[t].append(_spread(curves, ended[m, g].tolist()))
