@@ -143,7 +143,7 @@ def panels(
             draw(ax, r, c)
             ax.set_title(' '.join(v for v in (label_text(c), f'({label_text(r)})' if r else '') if v), fontsize=9)
             if i < len(rows) - 1: ax.set_xlabel('')
-            if j: ax.set_ylabel('')
+            if j and (sharey or ax.get_ylabel() == axs[i, 0].get_ylabel()): ax.set_ylabel('')
             if ax.get_legend(): ax.get_legend().remove()
     shown, names = axs[0, 0].get_legend_handles_labels()
     if legend and names:

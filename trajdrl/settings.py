@@ -30,7 +30,7 @@ def opt(
     "A field of settings"
     return field(default=default, metadata=dict(help=text, rule=rule, presets=presets))
 
-def each(rule): return Rule(lambda vs: all(map(rule.takes, vs)), rule.remedy) # of several
+def each(rule, least=0): return Rule(lambda vs: len(vs) >= least and all(map(rule.takes, vs)), rule.remedy) # of several
 def grids(least): return Rule(lambda ks: ks and all(map(whole(least, 10_000).takes, ks)), f'whole numbers from {least} to 10000, at least one')
 FOURS = Rule(lambda v: v % 4 == 0 < v, 'a multiple of 4')
 
