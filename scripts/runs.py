@@ -48,14 +48,15 @@ HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of code
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground')
 
 def where(dataset, kind, d, seed):
-    "Four ways to choose times of a small code of `quick`, for one task; with two dimensions two more, and a second head; with 16 also one model for several tasks"
+    "Four ways to choose times of a small code of `quick`, for one task; with two dimensions three more, and a second head; with 16 also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
     task = HARD[dataset] if d > 8 else 'foreground'
     one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', task]
     several = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'learned,conditioned', '--heads', 'mlp_joined,mlp_shared', '--tasks', SEVERAL[dataset]]
     others = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'attention,variable', '--tasks', task]
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
-    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [others, second] * (d == 2) + [several] * (d == 16)
+    drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
 
 def first(dataset, kind):
     "The main job as a newcomer runs it"
