@@ -54,7 +54,7 @@ class Analysis:
 ANALYSES = {}
 
 # %% ../nbs/15_analyses.ipynb #79901000
-AGAIN = ' Goes on where it stopped; a table made with other settings is refused: delete it to measure anew.'
+AGAIN = ' Goes on where it stopped; a table made with other settings is refused: move it away to measure anew.'
 
 def all_tables() -> dict: # name -> `TableFile`
     "All tables that figures are drawn from"
@@ -242,4 +242,4 @@ def analyse(
     for d in getattr(s, 'd', ()) or [run.settings.d]:
         with run.alone(), (own := _of_dimension(run, d, log)).alone(), shown_axis(*run.axis()):
             try: a.measure(own, s, lambda line: log(line, f'd={d}' if own is not run else ''))
-            except TableError as e: raise ValueError(f'{own.path}: {e}; or delete the table to measure anew') from None
+            except TableError as e: raise e.of_run() from None

@@ -341,3 +341,6 @@ def _differing(*sides):
 # %% ../nbs/00a_disk.ipynb #09b3d992
 class TableError(ValueError):
     "A table on disk holds other things than what shall be added to it"
+    def of_run(self): # a `ValueError`
+        "The same where the file is a run's own, and cannot be another"
+        return ValueError(re.sub('give another file$', 'move that file away to measure anew', str(self)))

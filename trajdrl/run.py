@@ -456,7 +456,7 @@ def probe_curves(self:Run,
     "Trains the run's heads on curves, each on the grids"
     s = self.settings
     try: probe_store(store, granularity, s.tasks or None, s.heads, out, log, device=self.device, keep=keep, on_disk='cache' in self.config, **head_kw(s))
-    except TableError as e: raise ValueError(f'{self.path}: {e}; or delete {out.name} to measure anew') from None
+    except TableError as e: raise e.of_run() from None
 
 @patch
 def probe(self:Run,
