@@ -23,6 +23,8 @@ from .sampling import *
 from .trajectory import *
 from .sources import *
 from .large import *
+
+# %% ../nbs/19a_all.ipynb #d99fa84b
 from .heads import *
 from .sweep import *
 from .downstream import *
