@@ -45,7 +45,7 @@ def with_times(job):
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
 HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
-SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground')
+SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
 def where(dataset, kind, d, seed):
     "Four ways to choose times of a small code of `quick`, for one task; with two dimensions three more, and a second head; with 16 also one model for several tasks"
