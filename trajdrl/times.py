@@ -59,7 +59,7 @@ class CurveSet:
         labels = {k: store.labels(k) for k in _SPLITS}
         self.y = {t: self._targets(t, {k: labels[k][t] for k in _SPLITS}) for t in self.tasks}
         self._known = {t: {k: x[:, i] for k, x in self.x.items()} for i, t in enumerate(self.times)}
-        self.fingerprint = hash_arrays(*raw.values(), *(l[t] for l in labels.values() for t in self.tasks), *map(str, self.times))[:12]
+        self.fingerprint = hash_arrays(*raw.values(), *(y.cpu().numpy() for ys in self.y.values() for y in ys.values()), *map(str, self.times))[:12]
 
     d = property(lambda self: self.x['train'].shape[2], doc='Size of a code')
     def __repr__(self): return f'CurveSet of {", ".join(f"{len(x)} {k}" for k, x in self.x.items())} curves at {len(self.times)} times, {self.d} dimensions'
