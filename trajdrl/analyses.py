@@ -122,7 +122,7 @@ class HeadSettings:
     "Heads"
     d:tuple[int, ...] = opt((), "code dimensions, each but the run's own trained in a folder of its own; the run's own if none", each(whole(1, 4096)))
     tasks:tuple[str, ...] = opt((), "tasks; the run's if none")
-    n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(1))
+    n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(10))
     n_test:int|None = opt(None, 'curves to test on; all if none', whole(1))
     lrs:tuple[float, ...] = opt((), "learning rates; those of the run's curve heads if none", each(number(1e-12)))
     epochs:int|None = opt(None, "passes over the training curves, at most; the run's if none", whole(1))

@@ -22,7 +22,7 @@ from torch import nn
 from .analyses import AGAIN, ANALYSES, Analysis, TableFile, curves_for, grid_times, _first_rows
 from .attention import AttentionTable, attend_store
 from .core import *
-from .core import door, in_order, label_text, LOG, one_of, refuse, Rule, SEED, SEEDS, whole
+from .core import door, in_order, label_text, LOG, mean_interval, one_of, refuse, Rule, SEED, SEEDS, whole
 from .disk import Table
 from .curve import span_times
 from .downstream import score_of, store_tasks, time_left
@@ -314,14 +314,18 @@ def _gain_lines(df): # a line a task
 @door(df=_ROWS)
 def times_summary(
     df:pd.DataFrame, # rows of `compare_times`
-) -> pd.DataFrame: # task, method, K, head, times, reads, searched, seconds, valid_acc, test_acc; with a task of numbers also n_classes, 0 for it
-    "Means over heads; `random` is also over its draws, and `random_best` is the draw that is best on validation"
+) -> pd.DataFrame: # task, method, K, head, times, reads, searched, seconds, valid_acc, test_acc and its 95 % interval lo, hi; with a task of numbers also n_classes, 0 for it
+    "Means over heads, with intervals over encoders, or over heads where there is one; `random` is also over its draws, and `random_best` is the draw that is best on validation"
     key, numbers = ['task', 'method', 'K', 'head'], ['reads', 'searched', 'seconds', 'valid_acc', 'test_acc'] + ['n_classes'] * ('n_classes' in df)
-    sets = df.groupby([*key, 'draw'], sort=False).agg({'times': lambda t: t.iloc[0] if t.nunique() == 1 else '', **dict.fromkeys(numbers, 'mean')}).reset_index() # encoders have times of their own
+    sets = df.groupby([*key, 'draw'], sort=False).agg({'times': _one_text, **dict.fromkeys(numbers, 'mean')}).reset_index() # encoders have times of their own
     drawn = sets[sets.method == 'random']
-    best = drawn.loc[drawn.groupby(['task', 'K', 'head']).valid_acc.idxmax()].assign(method='random_best')
-    means = sets.groupby(key, sort=False).agg({'times': lambda t: t.iloc[0] if len(t) == 1 else '', **dict.fromkeys(numbers, 'mean')})
-    return pd.concat([means.reset_index(), best[[*key, 'times', *numbers]]], ignore_index=True)
+    best = drawn.loc[drawn.groupby(['task', 'K', 'head']).valid_acc.idxmax(), [*key, 'draw', 'times', *numbers]]
+    means = sets.groupby(key, sort=False).agg({'times': lambda t: t.iloc[0] if len(t) == 1 else '', **dict.fromkeys(numbers, 'mean')}).reset_index()
+    within = lambda rows: pd.DataFrame({k: rows.groupby([*key, unit_of(df)]).test_acc.mean().groupby(key).agg(lambda v, i=i: mean_interval(v)[i]) for i, k in ((1, 'lo'), (2, 'hi'))})
+    best_rows = df.merge(best[[*key, 'draw']]) if len(best) else df[:0]
+    return pd.concat([means.merge(within(df), on=key, how='left'), best.drop(columns='draw').merge(within(best_rows), on=key, how='left').assign(method='random_best')], ignore_index=True)
+
+def _one_text(texts): return texts.iloc[0] if texts.nunique() == 1 else ''
 
 # %% ../nbs/15b_looks.ipynb #4fe6b4a5
 @door(df=_ROWS)
@@ -421,7 +425,7 @@ class TimesSettings:
     starts:int = opt(6, 'sets that learning starts from', whole(1))
     refine:int = opt(10, 'steps of learned times through the encoder', whole(0))
     epochs:int = opt(80, 'passes over the training curves; a search makes 20 at most', whole(1))
-    n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(1))
+    n_train:int|None = opt(None, 'curves to train on and to choose by; all if none', whole(10))
     n_test:int|None = opt(None, 'curves to test on; all if none', whole(1))
 
 class _AlongTable(Table):
