@@ -285,7 +285,8 @@ def learned_times(self:Explorer,
     task:str, # one of `tasks`
 ) -> tuple: # exact times; none before `trajdrl_times` was called on the run
     "The times that were learned for a task"
-    return next(iter(TimesTable(self.run.path/'times.csv').sets(task)), ())
+    table = TimesTable(self.run.path/'times.csv')
+    return table.sets(task)[0] if ((table.rows.task == task) & (table.rows.method == 'learned')).any() else ()
 
 # %% ../nbs/16_explorer.ipynb #827bc0c3
 @patch
