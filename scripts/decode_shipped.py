@@ -7,21 +7,18 @@ from pathlib import Path
 
 from trajdrl.all import *
 from trajdrl.data import to_float
-from trajdrl.disk import load_json, save_bytes
-from trajdrl.sampling import decode_errors, decode_mixes, decode_parts, save_rows
+from trajdrl.disk import load_json
+from trajdrl.sampling import write_decodes
 
 RESULTS = Path(__file__).resolve().parents[1]/'nbs/results/0.2/small'
 
-def decode_shipped(name, out, n=64, steps=50, drawn=8):
+def decode_shipped(name):
     "The first test images of the run behind a packaged encoder, decoded from points, from the whole curve, and from two curves mixed"
-    s = load_json(RESULTS/f'{name.replace("-", "_")}_0'/'config.json')['settings']
-    x0 = to_float(load_data(s['dataset'], size=s['size'], n_train=s['n_train'], n_test=s['n_test'], seed=s['data_seed']).subset('test').images[:n])
-    encoder, score = Encoder.from_pretrained(name).eval(), ScoreNet.from_pretrained(name).eval()
-    parts, mixes = decode_parts(score, encoder, x0, n=steps), decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
-    out.mkdir(parents=True, exist_ok=True)
-    save_bytes(out/'decode_error.csv', decode_errors(parts).to_csv(index=False))
-    save_rows(out/'decodes.png', {k: v[:drawn] for k, v in parts.items()}), save_rows(out/'mixes.png', mixes)
+    run = RESULTS/f'{name.replace("-", "_")}_0'
+    s = load_json(run/'config.json')['settings']
+    x0 = to_float(load_data(s['dataset'], size=s['size'], n_train=s['n_train'], n_test=s['n_test'], seed=s['data_seed']).subset('test').images[:64])
+    write_decodes(run, ScoreNet.from_pretrained(name).eval(), Encoder.from_pretrained(name).eval(), x0)
 
 if __name__ == '__main__':
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    for name in ('synthetic-drl', 'colored-mnist-drl', 'cifar10-drl'): decode_shipped(name, RESULTS/f'{name.replace("-", "_")}_0')
+    for name in ('synthetic-drl', 'colored-mnist-drl', 'cifar10-drl'): decode_shipped(name)

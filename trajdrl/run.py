@@ -33,7 +33,7 @@ from .downstream import probe_store
 from .encoder import Encoder, n_params
 from .heads import HEADS, weights_from
 from .large import encode_shards, leave_others, wait_for_others
-from .sampling import decode_errors, decode_mixes, decode_parts, save_rows
+from .sampling import write_decodes
 from .score import ScoreNet, SlimScoreNet
 from .sde import sde_of
 from .settings import *
@@ -408,11 +408,7 @@ def decode(self:Run,
     with self.alone():
         encoder, score = self.networks()
         x0 = to_float(self.load().subset('test').images[:n]).to(next(score.parameters()).device)
-        parts = decode_parts(score, encoder, x0, n=steps)
-        mixes = decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
-        save_bytes(self.path/'decode_error.csv', decode_errors(parts).to_csv(index=False))
-        save_rows(self.path/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
-        save_rows(self.path/'mixes.png', mixes)
+        write_decodes(self.path, score, encoder, x0, steps, drawn)
 
 # %% ../nbs/12_run.ipynb #b9233c25
 @patch

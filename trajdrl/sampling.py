@@ -268,3 +268,19 @@ def plot_rows(
     for edge in ax.spines.values(): edge.set_visible(False)
     for i in range(1, len(names)): ax.axhline(i * h - .5, color='white', lw=2)
     return ax
+
+# %% ../nbs/06_sampling.ipynb #c37bb2ac
+def write_decodes(
+    folder, # a Path
+    score:ScoreNet, # trained with `encoder`
+    encoder:Encoder, # makes the curves
+    x0:torch.Tensor, # images in [-1, 1], (b, c, h, w)
+    steps:int=50, # of the solver
+    drawn:int=8, # how many are drawn
+):
+    "Writes decodes.png, mixes.png and decode_error.csv"
+    parts = decode_parts(score, encoder, x0, n=steps)
+    mixes = decode_mixes(score, encoder, x0[:drawn], x0[:drawn].roll(1, 0), n=steps)
+    save_bytes(folder/'decode_error.csv', decode_errors(parts).to_csv(index=False))
+    save_rows(folder/'decodes.png', {k: v[:drawn] for k, v in parts.items()})
+    save_rows(folder/'mixes.png', mixes)
