@@ -48,7 +48,7 @@ HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of code
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
 def where(dataset, kind, d, seed):
-    "Four ways to choose times of a small code of `quick`, for one task; with two dimensions three more, and a second head; with 16 also one model for several tasks"
+    "Where heads look at a code of `quick`, and four ways to choose times for one task; with two dimensions three more, and a second head; with 16 also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
     task = HARD[dataset] if d > 8 else 'foreground'
     one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', task]
@@ -56,12 +56,14 @@ def where(dataset, kind, d, seed):
     others = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'attention,variable', '--tasks', task]
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
-    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
+    looked = ['trajdrl_attend', name, '--granularity', '5,10', '--n_train', '3000', '--n_test', '2000', '--seeds', '3']
+    chosen = [] if d == 32 else [one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen]
 
 def first(dataset, kind):
-    "The main job as a newcomer runs it"
+    "The main job as a newcomer runs it, and beside DRL what the same heads read without a trained encoder"
     name = f'quick/{dataset}_{kind}'
-    return name, [start(name, dataset, 'quick', kind=kind)]
+    return name, [start(name, dataset, 'quick', kind=kind), *[['trajdrl_baselines', name]] * (kind == 'drl')]
 
 LONG_STEPS = 2500, 5000, 10_000, 20_000
 PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule='constant', bs=64, every=250, granularity=10, epochs=60, patience=4,
@@ -77,6 +79,7 @@ JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KIND
 JOBS += [small('cifar10', 'drl', 0, d=128)]
 JOBS += [where(ds, k, d, s) for k in KINDS for ds in SETS[:2] for d in (2, 16, 4, 64) for s in (0, 1, 2)]
 JOBS += [where('cifar10', 'drl', 64, s) for s in (0, 1, 2)]
+JOBS += [where(ds, k, 32, 0) for k in KINDS for ds in SETS[:2]]
 JOBS += [first(ds, k) for k in KINDS for ds in SETS]
 JOBS += [with_times(dimension(ds, k, d, s)) for d in (2, 16, 4) for s in (0, 1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [with_times(small(ds, k, s)) for s in (0, 1, 2) for ds in SETS for k in KINDS]
