@@ -20,8 +20,9 @@ def start(out, dataset, preset, **settings):
     return ['trajdrl_run', dataset, '--out', out, '--preset', preset, *(w for k, v in settings.items() for w in (f'--{k}', str(v)))]
 
 def small(dataset, kind, seed, **more):
-    "A run of `small` with all analyses"
+    "A run of `small` with all analyses; all kinds of heads on Synthetic, three on the others"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
+    if dataset != 'synthetic': more['heads'] = 'mlp,mlp_joined,gru' # the others take days on these many images
     some = ['--n_train', '6000', '--n_test', '2000']
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, '--granularity', GRIDS, '--heads', 'transformer']]
