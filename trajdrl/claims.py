@@ -150,7 +150,7 @@ def committed_cases(
     folder='results', # of the pages from 30 on
 ) -> pd.DataFrame: # as `try_claims`; the preset's name says where heads were trained longer, and which runs are of version 0.2
     "The cases of all runs that the pages describe"
-    more = {'small': '', 'long': ', longer heads', 'dimensions': '', 'dimensions_long': ', longer heads', '0.2/small': ', version 0.2'} # what comes last counts
+    more = {'small': '', 'long': ', longer heads', 'dimensions': '', 'dimensions_long': ', longer heads', '0.2/where': ', version 0.2', '0.2/small': ', version 0.2'} # what comes last counts
     tables = {name: try_claims(f'{folder}/{name}') for name in more}
     return pd.concat([t.assign(preset=t.preset + more[name]) for name, t in tables.items()])
 
