@@ -5,6 +5,7 @@ on a folder below `--runs`; its output goes to `queue.log` there, with times. Wh
 is copied to `--results` after every command; checkpoints and curves are not. Where a run's folder is lost, it is made again from there, with the encoder in half precision.
 
 The first three encoders (`small`, DRL, seed 0) were trained with the package as it was at commit b2f2ec5; what was rebuilt after that trains to the same bit.
+CIFAR10's heads read its curves as the encoder in half precision makes them.
 The logs of those of CIFAR10 and Colored-MNIST held training losses for validation losses; the last one was computed anew from the packaged networks, the others are left out.
 """
 import argparse, fcntl, json, shutil, subprocess, sys, time
@@ -22,7 +23,7 @@ def start(out, dataset, preset, **settings):
 def small(dataset, kind, seed, **more):
     "A run of `small` with all analyses; all kinds of heads on Synthetic, three on the others"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
-    if dataset != 'synthetic': more['heads'] = 'mlp,mlp_joined,gru' # the others take days on these many images
+    if dataset != 'synthetic': more['heads'] = 'mlp,mlp_joined,gru' # the others would take hours on so many images
     some = ['--n_train', '6000', '--n_test', '2000']
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, '--granularity', GRIDS, '--heads', 'transformer']]
