@@ -15,18 +15,20 @@ from trajdrl.disk import LIST
 
 GRIDS = '1,2,5,7,10,17,25,37,50'
 SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
+HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 
 def start(out, dataset, preset, **settings):
     "The command that trains, encodes, probes and reports"
     return ['trajdrl_run', dataset, '--out', out, '--preset', preset, *(w for k, v in settings.items() for w in (f'--{k}', str(v)))]
 
 def small(dataset, kind, seed, **more):
-    "A run of `small` with all analyses; all kinds of heads on Synthetic, three on the others"
+    "A run of `small` with all analyses; all kinds of heads, and all tasks by granularity, on Synthetic; on the others three kinds and the hardest task"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
-    if dataset != 'synthetic': more['heads'] = 'mlp,mlp_joined,gru' # the others would take hours on so many images
-    some = ['--n_train', '6000', '--n_test', '2000']
+    some, hard = ['--n_train', '6000', '--n_test', '2000'], []
+    if dataset != 'synthetic': # all heads and all tasks would take hours on so many images
+        more['heads'], hard = 'mlp,mlp_joined,gru', ['--tasks', HARD[dataset]]
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
-            ['trajdrl_sweep', *some, '--granularity', GRIDS, '--heads', 'transformer']]
+            ['trajdrl_sweep', *hard, *some, '--granularity', GRIDS, '--heads', 'transformer']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
 
 def factorial(dataset, weighting, scale, pool, d, seed):
@@ -46,7 +48,6 @@ def with_times(job):
     more = ['--heads', 'mlp_joined,mlp_shared,transformer', '--methods', 'uniform,label_free,greedy,attention,learned,conditioned']
     return name, [commands[0], ['trajdrl_times', name, *some], ['trajdrl_times', name, *some, *more]]
 
-HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
 def where(dataset, kind, d, seed):
