@@ -27,8 +27,8 @@ def small(dataset, kind, seed, **more):
     some, hard = ['--n_train', '6000', '--n_test', '2000'], []
     if dataset != 'synthetic': # all heads and all tasks would take hours on so many images
         more['heads'], hard = 'mlp,mlp_joined,gru', ['--tasks', HARD[dataset]]
-    then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--n', '2000', '--seeds', '3'],
-            ['trajdrl_sweep', *hard, *some, '--granularity', GRIDS, '--heads', 'transformer']]
+    then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
+            ['trajdrl_sweep', *hard, *some, '--granularity', GRIDS, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
 
 def factorial(dataset, weighting, scale, pool, d, seed):
