@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trajdrl.disk import LIST
 
-GRIDS = '1,2,5,7,10,17,25,37,50'
+GRIDS, FEW_GRIDS = '1,2,5,7,10,17,25,37,50', '1,2,5,10,25,50'
 SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
 HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 
@@ -24,11 +24,11 @@ def start(out, dataset, preset, **settings):
 def small(dataset, kind, seed, **more):
     "A run of `small` with all analyses; all kinds of heads, and all tasks by granularity, on Synthetic; on the others three kinds and the hardest task"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
-    some, hard = ['--n_train', '6000', '--n_test', '2000'], []
-    if dataset != 'synthetic': # all heads and all tasks would take hours on so many images
-        more['heads'], hard = 'mlp,mlp_joined,gru', ['--tasks', HARD[dataset]]
+    some, grids = ['--n_train', '6000', '--n_test', '2000'], ['--granularity', GRIDS]
+    if dataset != 'synthetic': # all heads, tasks and grids would take hours on so many images
+        more['heads'], grids = 'mlp,mlp_joined,gru', ['--granularity', FEW_GRIDS, '--tasks', HARD[dataset]]
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
-            ['trajdrl_sweep', *hard, *some, '--granularity', GRIDS, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
+            ['trajdrl_sweep', *some, *grids, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
 
 def factorial(dataset, weighting, scale, pool, d, seed):
