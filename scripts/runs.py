@@ -51,7 +51,7 @@ def with_times(job):
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
 def where(dataset, kind, d, seed):
-    "Where heads look at a code of `quick`, and four ways to choose times for one task; with two dimensions three more, and a second head; with 16 also one model for several tasks"
+    "Where heads look at a code of `quick`, and four ways to choose times for one task; with two dimensions three more, a second head, and with DRL what a finer grid brings; with 16 also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
     task = HARD[dataset] if d > 8 else 'foreground'
     one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', task]
@@ -60,7 +60,8 @@ def where(dataset, kind, d, seed):
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
     looked = ['trajdrl_attend', name, '--granularity', '5,10', '--n_train', '3000', '--n_test', '2000', '--seeds', '3']
-    chosen = [] if d == 32 else [one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
+    finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', FEW_GRIDS, '--tasks', task, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
+    chosen = [] if d == 32 else [one] + [others, second, drawn, *[finer] * (kind == 'drl')] * (d == 2) + [several] * (d == 16)
     return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen]
 
 def first(dataset, kind):
