@@ -26,7 +26,7 @@ def small(dataset, kind, seed, **more):
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
     some, grids = ['--n_train', '6000', '--n_test', '2000'], ['--granularity', GRIDS]
     if dataset != 'synthetic': # all heads, tasks and grids would take hours on so many images
-        more['heads'], grids = 'mlp,mlp_joined,gru', ['--granularity', FEW_GRIDS, '--tasks', HARD[dataset]]
+        more['heads'], grids = 'mlp,mlp_joined,gru', ['--granularity', '1,2,5,10', '--tasks', HARD[dataset]]
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, *grids, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
