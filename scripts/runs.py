@@ -22,10 +22,11 @@ def start(out, dataset, preset, **settings):
     return ['trajdrl_run', dataset, '--out', out, '--preset', preset, *(w for k, v in settings.items() for w in (f'--{k}', str(v)))]
 
 def small(dataset, kind, seed, **more):
-    "A run of `small` with all analyses; all kinds of heads, and all tasks by granularity, on Synthetic; on the others three kinds and the hardest task"
+    "A run of `small` with all analyses; with DRL on Synthetic all kinds of heads, and all tasks by granularity, otherwise three kinds and the hardest task, to which VDRL is kept throughout"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
     some, grids = ['--n_train', '6000', '--n_test', '2000'], ['--granularity', GRIDS]
-    if dataset != 'synthetic': # all heads, tasks and grids would take hours on so many images
+    if kind == 'vdrl': more['tasks'] = HARD[dataset]
+    if (dataset, kind) != ('synthetic', 'drl'): # all heads, tasks and grids would take hours
         more['heads'], grids = 'mlp,mlp_joined,gru', ['--granularity', '1,2,5,10', '--tasks', HARD[dataset]]
     then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, *grids, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
