@@ -72,8 +72,9 @@ def separation_facts(
             gain = gain.groupby(some.model_seed).mean()
         else: ends = stats.binomtest(int(wider.sum()), len(g)).proportion_ci(level, 'wilson')
         ratio, lo, hi = np.exp(mean_interval(gain, level))
-        rows.append(dict(scale=scale, pairs=len(g), broken=int((g['sup'] < g.at_zero).sum()), strict=strict, strict_lo=ends[0], strict_hi=ends[1],
-                         even=1 - 1/g.n_times.iloc[0], ratio=ratio, ratio_lo=max(lo, min(ratio, 1.)), ratio_hi=hi, time=g.time.mode()[0]))
+        broken = int((g['sup'] < g.at_zero).sum())
+        rows.append(dict(scale=scale, pairs=len(g), broken=broken, strict=strict, strict_lo=ends[0], strict_hi=ends[1],
+                         even=1 - 1/g.n_times.iloc[0], ratio=ratio, ratio_lo=lo if broken else max(lo, 1.), ratio_hi=hi, time=g.time.mode()[0]))
     return pd.DataFrame(rows)
 
 # %% ../nbs/14_separation.ipynb #c75a71f1
