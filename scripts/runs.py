@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trajdrl.disk import LIST
 
-GRIDS, FEW_GRIDS = '1,2,5,7,10,17,25,37,50', '1,2,5,10,25,50'
+GRIDS = '1,2,5,7,10,17,25,37,50'
 SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
 HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
 
@@ -61,7 +61,7 @@ def where(dataset, kind, d, seed):
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
     looked = ['trajdrl_attend', name, '--granularity', '5,10', '--n_train', '3000', '--n_test', '2000', '--seeds', '3']
-    finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', FEW_GRIDS, '--tasks', task, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
+    finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', '1,2,5,10,25,50', '--tasks', task, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
     chosen = [] if d == 32 else [one] + [others, second, drawn, *[finer] * (kind == 'drl')] * (d == 2) + [several] * (d == 16)
     return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen]
 
