@@ -16,19 +16,21 @@ from trajdrl.disk import LIST
 GRIDS = '1,2,5,7,10,17,25,37,50'
 SETS, KINDS = ('synthetic', 'colored_mnist', 'cifar10'), ('drl', 'vdrl')
 HARD = dict(synthetic='shape', colored_mnist='digit', cifar10='class') # of codes of 16 dimensions and more; smaller ones hold a colour at most
+ALL = dict(synthetic='background,foreground,location,shape', colored_mnist='digit,background,foreground', cifar10='class')
 
 def start(out, dataset, preset, **settings):
     "The command that trains, encodes, probes and reports"
     return ['trajdrl_run', dataset, '--out', out, '--preset', preset, *(w for k, v in settings.items() for w in (f'--{k}', str(v)))]
 
 def small(dataset, kind, seed, **more):
-    "A run of `small` with all analyses; with DRL on Synthetic all kinds of heads, and all tasks by granularity, otherwise three kinds and the hardest task, to which VDRL is kept throughout"
+    "A run of `small` with all analyses; with DRL on Synthetic all kinds of heads, and all tasks by granularity, otherwise three kinds and the hardest task; VDRL's heads are kept to that, but where attention is asked for"
     name = f"small/{dataset}_{kind}_{seed}" + ''.join(f'_{k}{v}' for k, v in more.items())
     some, grids = ['--n_train', '6000', '--n_test', '2000'], ['--granularity', GRIDS]
-    if kind == 'vdrl': more['tasks'] = HARD[dataset]
+    looked = ['--seeds', '3']
+    if kind == 'vdrl': more['tasks'], looked = HARD[dataset], looked + ['--tasks', ALL[dataset]]
     if (dataset, kind) != ('synthetic', 'drl'): # all heads, tasks and grids would take hours
         more['heads'], grids = 'mlp,mlp_joined,gru', ['--granularity', '1,2,5,10', '--tasks', HARD[dataset]]
-    then = [['trajdrl_baselines'], ['trajdrl_attend', *some, '--seeds', '3'], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
+    then = [['trajdrl_baselines'], ['trajdrl_attend', *some, *looked], ['trajdrl_separate'], ['trajdrl_mi', '--estimators', 'ksg,cka', '--n', '2000', '--seeds', '3'],
             ['trajdrl_sweep', *some, *grids, '--heads', 'transformer'], ['trajdrl_mi', '--estimators', 'mine_paper', '--n', '2000', '--seeds', '1']]
     return name, [start(name, dataset, 'small', kind=kind, seed=seed, **more), *([c[0], name, *c[1:]] for c in then)]
 

@@ -38,7 +38,7 @@ def _case(claim, of, task, mean, lo, hi, bound, above=True, points=False, more='
     "One row of the table of cases"
     scale, form = (100, '{:+.1f}') if points else (1, '{:.2f}')
     number = form.format(scale * mean) + (f' ({form} to {form})'.format(scale * lo, scale * hi) if lo < hi else '')
-    return dict(claim=claim, dataset=of[0], encoder=of[1], dim=of[2], task=task, mean=mean, number=number + more, verdict=verdict(lo, hi, bound, above))
+    return dict(claim=claim, dataset=of[0], encoder=of[1], dim=of[2], task=task, mean=mean, lo=lo, hi=hi, number=number + more, verdict=verdict(lo, hi, bound, above))
 
 # %% ../nbs/18_claims.ipynb #66276c31
 PERFECT = .9995 # accuracy from which there is nothing to gain
@@ -134,7 +134,7 @@ _NATURAL_ONLY = _claim_2_attention,
 
 def try_claims(
     folder, # of runs, or their `Tables`
-) -> pd.DataFrame: # claim, preset, dataset, encoder, dim, task, mean, number, verdict
+) -> pd.DataFrame: # claim, preset, dataset, encoder, dim, task, mean, lo, hi, number, verdict
     "Every case of every claim for which there is a table"
     t, rows = folder if isinstance(folder, Tables) else Tables(folder), []
     for table, rule in _RULES:
@@ -143,14 +143,15 @@ def try_claims(
             if rule in _NATURAL_ONLY and g.task.unique().tolist() != ['class']: continue
             if table in ('accuracy', 'attention'): g = g[g.granularity == main_granularity(g.granularity.unique())]
             rows += [dict(preset=g.preset.iloc[0], **r) for r in rule(g.dropna(axis=1, how='all'), of)]
-    return pd.DataFrame(rows, columns=['claim', 'preset', 'dataset', 'encoder', 'dim', 'task', 'mean', 'number', 'verdict'])
+    return pd.DataFrame(rows, columns=['claim', 'preset', 'dataset', 'encoder', 'dim', 'task', 'mean', 'lo', 'hi', 'number', 'verdict'])
 
 # %% ../nbs/18_claims.ipynb #b5497562
 def committed_cases(
     folder='results', # of the pages from 30 on
-) -> pd.DataFrame: # as `try_claims`; the preset's name says where heads were trained longer, and which runs are of version 0.2
+) -> pd.DataFrame: # as `try_claims`; the preset's name says which runs are of version 0.1, and where heads were trained longer
     "The cases of all runs that the pages describe"
-    more = {'small': '', 'long': ', longer heads', 'dimensions': '', 'dimensions_long': ', longer heads', '0.2/where': ', version 0.2', '0.2/small': ', version 0.2'} # what comes last counts
+    old = ', version 0.1'
+    more = {'small': old, 'dimensions': old, 'dimensions_long': f'{old}, longer heads', '0.2/where': '', '0.2/small': ''} # what comes last counts
     tables = {name: try_claims(f'{folder}/{name}') for name in more}
     return pd.concat([t.assign(preset=t.preset + more[name]) for name, t in tables.items()])
 
