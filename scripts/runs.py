@@ -40,11 +40,6 @@ def factorial(dataset, weighting, scale, pool, d, seed):
     ended = dict(heads='mlp,gru,mlp_joined', epochs=80, patience=4) # `quick` stops heads at 24 epochs, some of them still rising
     return name, [start(name, dataset, 'quick', weighting=weighting, fourier_scale=scale, pool=pool, d=d, seed=seed, **ended), ['trajdrl_mi', name, '--estimators', 'cka', '--n', '2000', '--seeds', '1']]
 
-def dimension(dataset, kind, d, seed=0):
-    "A small code of `quick` on nine granularities"
-    name = f'dimensions/{dataset}_{kind}_{d}_{seed}'
-    return name, [start(name, dataset, 'quick', kind=kind, d=d, seed=seed, granularity=GRIDS, heads='mlp,transformer'), ['trajdrl_attend', name, '--seeds', '3']]
-
 def with_times(job):
     "The run of a job, asked for learned times: all ways to choose read by an MLP, then most of them by the other heads too"
     (name, commands), some = job, ['--n_train', '6000', '--n_test', '2000']
@@ -53,8 +48,10 @@ def with_times(job):
 
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
+LATE = dict(synthetic='location', colored_mnist='digit') # read from codes of 16 dimensions and more
+
 def where(dataset, kind, d, seed):
-    "Where heads look at a code of `quick`, and four ways to choose times for one task; with two dimensions three more, a second head, and with DRL what a finer grid brings; with 16 also one model for several tasks"
+    "Where heads look at a code of `quick`, four ways to choose times for one task, and what a finer grid brings; with two dimensions three more ways and a second head; with 16 also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
     task = HARD[dataset] if d > 8 else 'foreground'
     one = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'uniform,label_free,greedy,learned', '--tasks', task]
@@ -63,9 +60,10 @@ def where(dataset, kind, d, seed):
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
     looked = ['trajdrl_attend', name, '--granularity', '5,10', '--n_train', '3000', '--n_test', '2000', '--seeds', '3']
-    finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', '1,2,5,10,25,50', '--tasks', task, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
-    chosen = [] if d == 32 else [one] + [others, second, drawn, *[finer] * (kind == 'drl')] * (d == 2) + [several] * (d == 16)
-    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen]
+    grids, read = '1,2,5,10' + ',25,50' * ((d, kind) == (2, 'drl')), 'foreground' + f",{LATE.get(dataset)}" * (d > 8)
+    finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', grids, '--tasks', read, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
+    chosen = [] if d in (8, 32) else [one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen, *[finer] * (dataset in LATE)]
 
 def first(dataset, kind):
     "The main job as a newcomer runs it, and beside DRL what the same heads read without a trained encoder"
@@ -79,16 +77,13 @@ PAPER_ON_MUON = dict(kind='drl', optimizer='muon', lr=.02, warmup=100, schedule=
 JOBS = [small(ds, k, 0) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, d, 0) for d in (64, 2, 16) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
 JOBS += [factorial('colored_mnist', w, f, 4, 64, 0) for w in ('edm', 'paper') for f in (1, 16)]
-JOBS += [dimension(ds, k, d) for d in (2, 4, 16, 8, 32) for ds in SETS[:2] for k in KINDS]
 JOBS += [small(ds, k, s) for s in (1, 2) for ds in SETS for k in KINDS]
 JOBS += [factorial('synthetic', w, f, p, 64, 1) for w in ('edm', 'paper') for f in (1, 16) for p in (4, 0)]
-JOBS += [dimension(ds, k, 2, s) for s in (1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [small('cifar10', 'drl', 0, d=128)]
 JOBS += [where(ds, k, d, s) for k in KINDS for ds in SETS[:2] for d in (2, 16, 4, 64) for s in (0, 1, 2)]
 JOBS += [where('cifar10', 'drl', 64, s) for s in (0, 1, 2)]
-JOBS += [where(ds, k, 32, 0) for k in KINDS for ds in SETS[:2]]
+JOBS += [where(ds, k, d, 0) for d in (32, 8) for k in KINDS for ds in SETS[:2]]
 JOBS += [first(ds, k) for k in KINDS for ds in SETS]
-JOBS += [with_times(dimension(ds, k, d, s)) for d in (2, 16, 4) for s in (0, 1, 2) for ds in SETS[:2] for k in KINDS]
 JOBS += [with_times(small(ds, k, s)) for s in (0, 1, 2) for ds in SETS for k in KINDS]
 LONG = [(f'long/cifar10_drl_{n}', [start(f'long/cifar10_drl_{n}', 'cifar10', 'paper', steps=n, **PAPER_ON_MUON)]) for n in LONG_STEPS]
 
