@@ -48,8 +48,6 @@ def with_times(job):
 
 SEVERAL = dict(synthetic='foreground,location,shape', colored_mnist='digit,foreground', cifar10='class')
 
-LATE = dict(synthetic='location', colored_mnist='digit') # read from codes of 16 dimensions and more
-
 def where(dataset, kind, d, seed):
     "Where heads look at a code of `quick`, four ways to choose times for one task, and what a finer grid brings; with two dimensions three more ways and a second head; with 16 also one model for several tasks"
     name, few = f'where/{dataset}_{kind}_{d}_{seed}', ['--n_train', '4000', '--n_test', '2000']
@@ -60,10 +58,10 @@ def where(dataset, kind, d, seed):
     second = ['trajdrl_times', name, *few, '--K', '2,3', '--methods', 'uniform,learned', '--heads', 'transformer', '--tasks', task]
     drawn = ['trajdrl_times', name, *few, '--K', '1,2,3,5', '--methods', 'random', '--tasks', task]
     looked = ['trajdrl_attend', name, '--granularity', '5,10', '--n_train', '3000', '--n_test', '2000', '--seeds', '3']
-    grids, read = '1,2,5,10' + ',25,50' * ((d, kind) == (2, 'drl')), 'foreground' + f",{LATE.get(dataset)}" * (d > 8)
+    grids, read = '1,2,5,10' + ',25,50' * ((d, kind) == (2, 'drl')), SEVERAL[dataset] if d > 8 else 'foreground'
     finer = ['trajdrl_sweep', name, '--n_train', '3000', '--n_test', '2000', '--granularity', grids, '--tasks', read, '--heads', 'transformer', '--epochs', '80', '--patience', '4']
     chosen = [] if d in (8, 32) else [one] + [others, second, drawn] * (d == 2) + [several] * (d == 16)
-    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen, *[finer] * (dataset in LATE)]
+    return name, [['trajdrl_train', *start(name, dataset, 'quick', kind=kind, d=d, seed=seed)[1:]], looked, *chosen, finer]
 
 def first(dataset, kind):
     "The main job as a newcomer runs it, and beside DRL what the same heads read without a trained encoder"
